@@ -1,0 +1,214 @@
+"""The values an author declares a read model with: Event, View, Part, Index, Projection.
+
+Invariants: every value is frozen and checked when it is built, so a wrong declaration fails on import with a `DefinitionError`
+that says what, where and how to mend; nothing is registered anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, dataclass_transform, get_type_hints
+
+import msgspec
+from msgspec.structs import replace
+
+from projections.errors import DefinitionError
+from projections.shape import members, sortable, struct_fields, unwrap
+
+__all__ = ["Event", "Index", "Part", "Personal", "PersonalMark", "Projection", "View", "replace"]
+
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+MAX_OPTIONAL_FILTERS: Final = 3
+"""Each optional filter doubles the entries a row has in an index: 2^3 = 8 at most."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PersonalMark:
+    """Marks a field as personal data (see `Personal`)."""
+
+
+Personal = Annotated[T, PersonalMark()]
+"""`email: Personal[str | None]`: personal data. Recorded on the field; logs, traces and erasure go by it."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A fact of one type, as published; subclass it with the fields that the read model needs.
+
+    The class is named after the last part of the CloudEvents type (`shop.orders.OrderPlaced` -> `OrderPlaced`); set
+    `event_type` to the whole type where two topics share a name. Fields are camelCase in JSON. Unknown fields are tolerated;
+    datetimes must carry a zone and arrive in `evolve` as UTC.
+    """
+
+    event_type: ClassVar[str | None] = None
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A stored read model of one aggregate. Its key and version come with it and are not declared.
+
+    Fields are str, int, float, bool, Decimal, date, datetime, an Enum of strings, a `Part`, a list of these, or `| None`.
+    """
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An object nested in an event or a view, such as an order's line."""
+
+
+V = TypeVar("V", bound=View)
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True)
+class Index(Generic[V]):
+    """An ordered list of a projection's rows per combination of filter values.
+
+    Args:
+        name: unique in the projection.
+        filters: fields of the view; "status?" may be left out of a query. Rows whose required filter is None are not listed.
+        sort: the field that orders the list, "-placed_at" for newest first; equal values are ordered by key. None: by key.
+    """
+
+    name: str
+    filters: tuple[str, ...] = ()
+    sort: str | None = None
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Filters that every query gives."""
+        return tuple(name for name in self.filters if not name.endswith("?"))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Filters that a query may leave out, without the question mark."""
+        return tuple(name[:-1] for name in self.filters if name.endswith("?"))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All filters, in the declared order, without question marks."""
+        return tuple(name.removesuffix("?") for name in self.filters)
+
+    @property
+    def sort_field(self) -> str | None:
+        """The field that orders the list, without the minus sign."""
+        return self.sort.removeprefix("-") if self.sort else None
+
+    @property
+    def descending(self) -> bool:
+        """Whether the list runs from the largest sort value to the smallest."""
+        return bool(self.sort and self.sort.startswith("-"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection(Generic[V, E]):
+    """How the events of one kind of aggregate become stored views: a frozen value, given to the catalog.
+
+    Args:
+        name: unique among projections; part of every key.
+        version: the generation; raise it when `evolve`, the view or the indexes change, and the read model is built anew.
+        topics: where the aggregate's records are.
+        aggregate: the part of `ce_subject` before the slash, "order".
+        evolve: `(view | None, event) -> view | None`, a pure total function; returning None deletes.
+        indexes: the lists to keep.
+        state: True for compacted state topics: each record is the whole state, gaps are healed by later records, a null
+            value deletes. False for domain events, which are folded one after another.
+
+    Raises:
+        DefinitionError: anything that does not fit.
+    """
+
+    name: str
+    version: int
+    topics: Sequence[str]
+    aggregate: str
+    evolve: Callable[[V | None, E], V | None]
+    indexes: Sequence[Index[V]] = ()
+    state: bool = False
+    view: type[V] = field(init=False, repr=False)
+    events: Mapping[str, type[E]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        where = f"Projection {self.name!r}"
+        for label, value in (("name", self.name), ("aggregate", self.aggregate)):
+            if not NAME.match(value):
+                raise DefinitionError(
+                    f"{label} {value!r} is not a plain name", where=where, mend="use a-z, 0-9 and _, at most 63"
+                )
+        if not 1 <= self.version < 2**31:
+            raise DefinitionError(f"version {self.version} is out of range", where=where, mend="count from 1")
+        if not self.topics:
+            raise DefinitionError("no topics", where=where, mend="name the topics that carry the aggregate's records")
+        view, events = _fold_types(self.evolve, where)
+        object.__setattr__(self, "view", view)
+        object.__setattr__(self, "events", events)
+        struct_fields(view, where=f"{where}, view {view.__name__}")
+        for event in events.values():
+            struct_fields(event, where=f"{where}, event {event.__name__}")
+        _check_indexes(self.indexes, view, where)
+
+    def index(self, name: str) -> Index[V]:
+        """The index of that name. Raises KeyError."""
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        raise KeyError(name)
+
+
+def _fold_types(evolve: Callable[..., Any], where: str) -> tuple[Any, dict[str, Any]]:
+    """The view type and the events by type name, read from the annotations of `evolve(view, event)`."""
+    mend = "annotate it as (view: MyView | None, event: A | B) -> MyView | None"
+    hints = get_type_hints(evolve, include_extras=True)
+    result = hints.pop("return", None)
+    parameters = list(hints.values())
+    if result is None or len(parameters) != 2:
+        raise DefinitionError(f"{evolve.__qualname__} is not annotated as a fold", where=where, mend=mend)
+    views = [kind for kind in members(parameters[0]) if kind is not type(None)]
+    if len(views) != 1 or not (isinstance(views[0], type) and issubclass(views[0], View)):
+        raise DefinitionError(f"{evolve.__qualname__} folds no single View", where=where, mend=mend)
+    if not set(members(result)) <= {views[0], type(None)}:
+        raise DefinitionError(f"{evolve.__qualname__} returns something else than its view", where=where, mend=mend)
+    events: dict[str, Any] = {}
+    for kind in members(parameters[1]):
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise DefinitionError(f"{kind!r} in {evolve.__qualname__} is not an Event", where=where, mend=mend)
+        name = kind.event_type or kind.__name__
+        if name in events:
+            raise DefinitionError(f"two events of type {name!r}", where=where, mend="set event_type on one of them")
+        events[name] = kind
+    return views[0], events
+
+
+def _check_indexes(indexes: Sequence[Index[Any]], view: type[View], where: str) -> None:
+    known = struct_fields(view, where=where)
+    names: set[str] = set()
+    for index in indexes:
+        place = f"{where}, Index {index.name!r}"
+        if not NAME.match(index.name) or index.name in names:
+            raise DefinitionError("the name is not plain, or taken", where=place, mend="give every index its own name")
+        names.add(index.name)
+        if len(index.optional) > MAX_OPTIONAL_FILTERS:
+            raise DefinitionError(
+                f"{len(index.optional)} optional filters", where=place, mend=f"keep to {MAX_OPTIONAL_FILTERS}"
+            )
+        wanted = [*index.fields, *([index.sort_field] if index.sort_field else [])]
+        for name in wanted:
+            if name not in known:
+                raise DefinitionError(
+                    f"{view.__name__} has no field {name!r}",
+                    where=place,
+                    mend=f"use one of {', '.join(sorted(known))}, or add the field to {view.__name__}",
+                )
+        for name in index.fields:
+            if not unwrap(known[name]).filterable:
+                raise DefinitionError(
+                    f"{name!r} cannot be filtered by", where=place, mend="use a str, int, bool, date or Enum"
+                )
+        if index.sort_field and not sortable(known[index.sort_field]):
+            raise DefinitionError(
+                f"{index.sort_field!r} cannot be sorted by", where=place, mend="use str, int, Decimal, date, datetime"
+            )

@@ -1,0 +1,81 @@
+"""What a log entry is, and the three things that it can turn out to be.
+
+Invariants: all values are immutable; `Record` keeps the bytes as they came, so that a poison record can be set aside whole.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from projections.declare import Event
+
+MAX_VERSION: Final = 2**31 - 1
+"""Largest version and epoch of an aggregate: GraphQL's `Int` is 32 bits, signed."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a log.
+
+    `headers` are in the order of the log, names as they came (CloudEvents: `ce_type`, ...); `timestamp_ms` is the
+    log's own time in milliseconds since 1970 UTC.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    """A record that the projection folds. `event` is None for a tombstone of a state topic."""
+
+    id: str
+    epoch: int
+    version: int
+    time_ms: int
+    event: Event | None
+    record: Record
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A good record of a type that the projection does not name: it moves the aggregate's version, nothing else."""
+
+    id: str
+    epoch: int
+    version: int
+    time_ms: int
+    record: Record
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """A publisher's sign of life: everything committed before `time_ms` is in the log."""
+
+    time_ms: int
+    record: Record
+
+
+class Poison(msgspec.Struct, frozen=True):
+    """A record that cannot be used. `cause` is one of the names in `CAUSES`, `detail` is for a person."""
+
+    cause: str
+    detail: str
+    record: Record
+
+
+CAUSES: Final = {
+    "headers": "a CloudEvents attribute is missing or malformed",
+    "subject": "the subject is not an aggregate of this projection, or not the record's key",
+    "version": "the version is not a whole number from 1 to 2^31-1",
+    "body": "the data does not decode to the event's type",
+    "wire": "a value has no wire form: a time without a zone, a number that is not finite",
+    "tombstone": "a null value on a topic of domain events",
+    "gap": "an earlier version of the aggregate has not been seen",
+    "evolve": "evolve raised, or returned a view that has no wire form",
+}
+
+Outcome: TypeAlias = Decoded | Ignored | Heartbeat | Poison
