@@ -35,8 +35,18 @@ Personal = Annotated[T, PersonalMark()]
 """`email: Personal[str | None]`: personal data. Recorded on the field; logs, traces and erasure go by it."""
 
 
+class KeywordOnly(msgspec.StructMeta):
+    """Makes subclasses keyword-only too: msgspec applies the option to the class that names it alone, and an author's field
+    with a default may come before one without.
+    """
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        options.setdefault("kw_only", True)
+        return super().__new__(cls, name, bases, namespace, **options)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Event(msgspec.Struct, metaclass=KeywordOnly, frozen=True, rename="camel"):
     """A fact of one type, as published; subclass it with the fields that the read model needs.
 
     The class is named after the last part of the CloudEvents type (`shop.orders.OrderPlaced` -> `OrderPlaced`); set
@@ -48,7 +58,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class View(msgspec.Struct, metaclass=KeywordOnly, frozen=True, rename="camel"):
     """A stored read model of one aggregate. Its key and version come with it and are not declared.
 
     Fields are str, int, float, bool, Decimal, date, datetime, an Enum of strings, a `Part`, a list of these, or `| None`.
@@ -56,7 +66,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Part(msgspec.Struct, metaclass=KeywordOnly, frozen=True, rename="camel"):
     """An object nested in an event or a view, such as an order's line."""
 
 

@@ -1,4 +1,4 @@
-"""What a log entry is, and the three things that it can turn out to be.
+"""What a log entry is, and the things that it can turn out to be.
 
 Invariants: all values are immutable; `Record` keeps the bytes as they came, so that a poison record can be set aside whole.
 """
@@ -59,6 +59,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     record: Record
 
 
+class Foreign(msgspec.Struct, frozen=True):
+    """A good record of another kind of aggregate that shares the topic: it moves the position, nothing else."""
+
+    record: Record
+
+
 class Poison(msgspec.Struct, frozen=True):
     """A record that cannot be used. `cause` is one of the names in `CAUSES`, `detail` is for a person."""
 
@@ -69,7 +75,7 @@ class Poison(msgspec.Struct, frozen=True):
 
 CAUSES: Final = {
     "headers": "a CloudEvents attribute is missing or malformed",
-    "subject": "the subject is not an aggregate of this projection, or not the record's key",
+    "subject": "the subject names no aggregate, or another one than the record's key",
     "version": "the version is not a whole number from 1 to 2^31-1",
     "body": "the data does not decode to the event's type",
     "wire": "a value has no wire form: a time without a zone, a number that is not finite",
@@ -78,4 +84,4 @@ CAUSES: Final = {
     "evolve": "evolve raised, or returned a view that has no wire form",
 }
 
-Outcome: TypeAlias = Decoded | Ignored | Heartbeat | Poison
+Outcome: TypeAlias = Decoded | Ignored | Heartbeat | Foreign | Poison

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -84,9 +83,8 @@ def sortable(annotation: Any) -> bool:
     return not kind.is_list and kind.item in (str, int, Decimal, date, datetime)
 
 
-@lru_cache(maxsize=1024)
 def struct_fields(struct: type[msgspec.Struct], *, where: str) -> dict[str, Any]:
-    """Annotations by field name, each checked against the grammar, nested structs too. Do not change the answer."""
+    """Annotations by field name, each checked against the grammar, nested structs too. Raises DefinitionError."""
     hints = get_type_hints(struct, include_extras=True)
     found = {name: hints[name] for name in struct.__struct_fields__}
     for name, annotation in found.items():

@@ -1,0 +1,41 @@
+"""Floor 2: the graph, per bounded context. Here are the names an author of a graph needs, and no others."""
+
+from schema.declare import (
+    BoundedContext,
+    Connection,
+    Example,
+    Info,
+    Input,
+    Ref,
+    RowRule,
+    command,
+    computed,
+    entity,
+    extension,
+    field,
+    find,
+    get,
+    many,
+    one,
+    part,
+)
+
+__all__ = [
+    "BoundedContext",
+    "Connection",
+    "Example",
+    "Info",
+    "Input",
+    "Ref",
+    "RowRule",
+    "command",
+    "computed",
+    "entity",
+    "extension",
+    "field",
+    "find",
+    "get",
+    "many",
+    "one",
+    "part",
+]

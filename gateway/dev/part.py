@@ -6,15 +6,15 @@ answered. Lines of the form `<name> <address>` that it prints before that are it
 
 import asyncio
 import contextlib
-import os
 import signal
+import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.dev.errors import PartEndedError, PartNotReadyError
-from gateway.dev.warden import kill_group
+from gateway.dev.warden import Warden, kill_group, spawn
 
 _TAIL_LINES = 30
 _LINE_CHARS = 2_000
@@ -52,40 +52,47 @@ class Part:
 class RunningPart:
     """A started process of a part. One task, `follow`, reads its output and sees its end."""
 
-    def __init__(self, part: Part, launch: Launch, process: asyncio.subprocess.Process, log: Callable[[str], None]) -> None:
+    def __init__(self, part: Part, warden: Warden, log: Callable[[str], None]) -> None:
+        """Starts the process. `log` gets every line of its output. Raises OSError when there is no such program."""
         self.part = part
-        self.launch = launch
+        self.launch = launch = part.launch()
         self.addresses: dict[str, str] = dict(launch.addresses)
         self.stopping = False
-        self._process = process
+        self._warden = warden
         self._log = log
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._ready_line_seen = asyncio.Event()
+        self._ready_line_seen = False
         self._ended = asyncio.Event()
+        env = {**launch.env, "PYTHONUNBUFFERED": "1"}
+        self._process = spawn(launch.argv, warden, env=env, cwd=launch.cwd, output=subprocess.PIPE)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     async def follow(self) -> None:
-        """Read lines until the process has ended. A descendant that keeps the output open is not waited for."""
+        """Read lines until the process, and what it may have started, has ended."""
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read())
-            await self._process.wait()
+            group.create_task(self._read())
+            while self._process.poll() is None:  # noqa: ASYNC110 - Popen has nothing to await
+                await asyncio.sleep(_POLL_S)
             kill_group(self.pid)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(reading), 1.0)
-            reading.cancel()
-            self._ended.set()
+            self._warden.forget(self.pid)
+        self._ended.set()
 
     async def until_ready(self) -> None:
         """Raises `PartNotReadyError` when it ends first or takes longer than `ready_within_s`; `StrangerError`."""
-        bound_s = self.part.ready_within_s
         try:
-            async with asyncio.timeout(bound_s):
-                await self._ready()
+            async with asyncio.timeout(self.part.ready_within_s):
+                while not await self._is_ready():
+                    if self._ended.is_set():
+                        raise PartNotReadyError(
+                            self.part.name, f"{self._how_it_ended()} before it was ready", self._tail
+                        )
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            raise PartNotReadyError(self.part.name, f"was not ready within {bound_s:.0f} s", self._tail) from None
+            what = f"was not ready within {self.part.ready_within_s:.0f} s"
+            raise PartNotReadyError(self.part.name, what, self._tail) from None
 
     async def until_ended(self) -> PartEndedError:
         """What to say once it has ended."""
@@ -93,18 +100,16 @@ class RunningPart:
         return PartEndedError(self.part.name, self._how_it_ended(), self._tail)
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL after `stop_within_s` or when this is cancelled. Returns when it has ended."""
+        """SIGTERM, and SIGKILL when it has not ended within `stop_within_s`. Returns when it has ended."""
         self.stopping = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+        self._process.terminate()
         try:
             async with asyncio.timeout(self.part.stop_within_s):
                 await self._ended.wait()
         except TimeoutError:
             self._log(f"{self.part.name} did not end within {self.part.stop_within_s:.0f} s and is killed")
-        finally:
-            kill_group(self.pid) if not self._ended.is_set() else None
-        await self._ended.wait()
+            self.kill()
+            await self._ended.wait()
 
     def kill(self) -> None:
         """SIGKILL to it and all that it started."""
@@ -112,32 +117,28 @@ class RunningPart:
         if not self._ended.is_set():
             kill_group(self.pid)
 
-    async def _ready(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            ended = group.create_task(self._raise_when_ended())
-            if self.launch.answers is None:
-                await self._ready_line_seen.wait()
-            else:
-                while not await asyncio.to_thread(self.launch.answers, self.pid):
-                    await asyncio.sleep(_POLL_S)
-            ended.cancel()
-
-    async def _raise_when_ended(self) -> None:
-        await self._ended.wait()
-        raise PartNotReadyError(self.part.name, f"{self._how_it_ended()} before it was ready", self._tail)
+    async def _is_ready(self) -> bool:
+        if self.launch.answers is None:
+            return self._ready_line_seen
+        return await asyncio.to_thread(self.launch.answers, self.pid)
 
     def _how_it_ended(self) -> str:
         code = self._process.returncode or 0
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     async def _read(self) -> None:
-        assert self._process.stdout  # noqa: S101 - it was started with a pipe
+        output = self._process.stdout
+        assert output  # noqa: S101 - it was started with a pipe
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), output)
         rest = b""
-        while chunk := await self._process.stdout.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[-_LINE_CHARS:]
-            for line in lines:
-                self._take(line.decode(errors="replace").rstrip()[:_LINE_CHARS])
+        with contextlib.closing(transport):
+            while chunk := await reader.read(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                rest = rest[-_LINE_CHARS:]
+                for line in lines:
+                    self._take(line.decode(errors="replace").rstrip()[:_LINE_CHARS])
         if rest:
             self._take(rest.decode(errors="replace"))
 
@@ -145,24 +146,11 @@ class RunningPart:
         self._tail.append(line)
         self._log(f"{self.part.name} | {line}")
         prefix = self.launch.ready_line
-        if prefix is None or self._ready_line_seen.is_set():
+        if prefix is None or self._ready_line_seen:
             return
         if line.startswith(prefix):
-            self._ready_line_seen.set()
+            self._ready_line_seen = True
             return
         name, _, address = line.partition(" ")
         if address.startswith(("http://", "redis://")) and " " not in address:
             self.addresses[name] = address
-
-
-async def start_process(launch: Launch) -> asyncio.subprocess.Process:
-    """The launch's process, leading a session of its own: a Ctrl-C in the terminal does not reach it."""
-    return await asyncio.create_subprocess_exec(
-        *launch.argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**launch.env, "PYTHONUNBUFFERED": "1"},
-        cwd=launch.cwd or os.curdir,
-        start_new_session=True,
-    )

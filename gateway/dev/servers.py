@@ -15,14 +15,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio.to_thread
 
 from gateway.dev.errors import PartNotReadyError, ServerMissingError, StrangerError
 from gateway.dev.ports import LOOPBACK, free_port
 from gateway.dev.probes import kafka_answers, valkey_answers
-from gateway.dev.warden import Warden, kill_group
+from gateway.dev.warden import Warden, kill_group, spawn
 
 _ATTEMPTS = 5
 _READY_WITHIN_S = 20.0
@@ -46,7 +46,17 @@ class ServerLaunch:
 
 def valkey_launch(port: int, folder: Path) -> ServerLaunch:
     """Valkey without persistence that never evicts; `folder` is where a replica would put a received snapshot."""
-    argv = (_valkey_binary(), "--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--daemonize", "no")
+    argv: tuple[str, ...] = (
+        _valkey_binary(),
+        "--port",
+        str(port),
+        "--bind",
+        LOOPBACK,
+        "--dir",
+        str(folder),
+        "--daemonize",
+        "no",
+    )
     argv += ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--enable-debug-command", "local")
     return ServerLaunch("redis", port, f"redis://{LOOPBACK}:{port}", argv, lambda pid: valkey_answers(port, pid))
 
@@ -55,7 +65,14 @@ def kafka_launch(port: int, _folder: Path) -> ServerLaunch:
     """Tansu with its log in memory. Its cluster id is unique to this launch: that is how it is recognised."""
     cluster_id = f"headrace-{os.urandom(8).hex()}"
     listener = f"tcp://{LOOPBACK}:{port}"
-    argv = (_tansu_binary(), "broker", "--listener-url", listener, "--advertised-listener-url", listener)
+    argv: tuple[str, ...] = (
+        _tansu_binary(),
+        "broker",
+        "--listener-url",
+        listener,
+        "--advertised-listener-url",
+        listener,
+    )
     argv += ("--storage-engine", "memory://tansu/", "--cluster-id", cluster_id)
     return ServerLaunch("kafka", port, f"{LOOPBACK}:{port}", argv, lambda _: kafka_answers(port, cluster_id))
 
@@ -146,16 +163,7 @@ class EmbeddedServer:
 
     def _spawn(self, launch: ServerLaunch) -> None:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                launch.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=SERVER_ENV,
-                cwd=self._folder,
-                start_new_session=True,
-            )
-        self._warden.watch(self._process.pid)
+            self._process = spawn(launch.argv, self._warden, env=SERVER_ENV, cwd=self._folder, output=log)
 
     def _wait(self, launch: ServerLaunch) -> None:
         assert self._process  # noqa: S101 - set by _spawn
@@ -184,8 +192,33 @@ class EmbeddedServer:
         self._warden.forget(process.pid)
 
 
+class EmbeddedValkey(EmbeddedServer):
+    """A Valkey at `url`."""
+
+    def __init__(self, port: int | None = None) -> None:
+        super().__init__(valkey_launch, port)
+
+    @property
+    def url(self) -> str:
+        return self.address
+
+
+class EmbeddedKafka(EmbeddedServer):
+    """A broker at `bootstrap`. It forgets its topics when it ends."""
+
+    def __init__(self, port: int | None = None) -> None:
+        super().__init__(kafka_launch, port)
+
+    @property
+    def bootstrap(self) -> str:
+        return self.address
+
+
+_Server = TypeVar("_Server", bound=EmbeddedServer)
+
+
 @contextlib.asynccontextmanager
-async def embedded(server: EmbeddedServer) -> AsyncIterator[EmbeddedServer]:
+async def embedded(server: _Server) -> AsyncIterator[_Server]:
     """The server for the length of an `async with`; the blocking steps run beside the loop."""
     try:
         await anyio.to_thread.run_sync(server.start)

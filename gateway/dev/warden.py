@@ -13,8 +13,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 _CLOSE_WITHIN_S = 10.0
 
@@ -27,7 +28,7 @@ class Warden:
     """
 
     def __init__(self, folder: Path, keep_open: Iterable[int] = ()) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this file
             [sys.executable, "-I", "-S", __file__, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -66,6 +67,23 @@ class Warden:
             with contextlib.suppress(BrokenPipeError):  # a warden that was killed cannot help; the parts are unharmed
                 stdin.write(line.encode() + b"\n")
                 stdin.flush()
+
+
+def spawn(
+    argv: Sequence[str], warden: Warden, *, env: Mapping[str, str], cwd: Path | None, output: int | IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    """A watched process in a session of its own (a Ctrl-C in the terminal does not reach it), both streams to `output`."""
+    process = subprocess.Popen(  # noqa: S603 - the caller's own program
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    warden.watch(process.pid)
+    return process
 
 
 def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

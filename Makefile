@@ -1,0 +1,72 @@
+# Every target works as the only command on a bare checkout with make and Python 3.11 or newer.
+#   make run              the shop, the projector and the gateway on embedded servers; TPCH=0.01 loads real history
+#   make test             the whole suite; ARGS="-k orders -x" goes to pytest
+#   make check            linters, type checkers, layers, the suite
+#   make bench            the benchmarks; ONLY=P1,P2 some of them
+#   make chaos            only the tests that kill servers and processes
+#   make up / make down   the same as `run` on Apache Kafka, Redis and PostgreSQL, with docker compose
+#   make fmt              formats and sorts imports
+#   make lock             pins the requirements anew (needs uv)
+# PYTHON names the interpreter, VENV the folder of the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= $(or $(HEADRACE_PORT),8000)
+BIN := $(VENV)/bin
+
+# The stamp's name carries what the environment depends on, so that a warm start costs one cksum.
+key = $(shell { cat $(1); echo $(PYTHON); } | cksum | tr -d ' ')
+RUN_STAMP := $(VENV)/.stamp-run-$(call key,requirements/run.txt)
+DEV_STAMP := $(VENV)/.stamp-dev-$(call key,requirements/dev.txt)
+
+.PHONY: run test check lint bench chaos up down fmt lock clean
+.DEFAULT_GOAL := run
+
+run: $(RUN_STAMP)
+	@HEADRACE_PORT=$(PORT) exec $(BIN)/python -m examples.shop run --stop-with-parent $(if $(TPCH),--tpch $(TPCH))
+
+test: $(DEV_STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint test
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(RUN_STAMP)
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+chaos: $(DEV_STAMP)
+	@$(BIN)/python -m pytest -k "kill or dies or comes_back or outlive" $(ARGS)
+
+up:
+	docker compose up --build --wait
+	@echo "ready http://127.0.0.1:$(PORT)/graphql"
+
+down:
+	docker compose down --volumes
+
+fmt: $(DEV_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+UV_COMPILE = cd requirements && uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	$(UV_COMPILE) --extra embedded --extra shop ../pyproject.toml -o run.txt
+	$(UV_COMPILE) --all-extras -c run.txt ../pyproject.toml -o dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache artefacts benchmarks/out
+
+$(RUN_STAMP): ; @$(make-environment) requirements/run.txt $@
+$(DEV_STAMP): ; @$(make-environment) requirements/dev.txt $@
+
+define make-environment
+command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here; name a Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }; \
+$(PYTHON) tools/environment.py $(VENV)
+endef

@@ -1,0 +1,1 @@
+"""Worked examples around the gateway; nothing in the product imports them."""

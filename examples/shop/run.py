@@ -1,0 +1,180 @@
+"""`make run`: the shop, the projector and the gateway on servers that need no installation, filled with real commands.
+
+One folder per user and gateway port holds the run's files (SQLite databases, and `shop.json` with every address); it
+goes when the run ends, however it ends. The last line on standard output is `ready http://127.0.0.1:<port>/graphql`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from examples.shop import parts
+from examples.shop.contexts import CONTEXTS
+from examples.shop.seed import SeedError, seed
+from examples.shop.service.errors import SettingsError
+from gateway.dev.errors import DevError, PartError, PortTakenError
+from gateway.dev.folder import RunFolder, run_folder_path
+from gateway.dev.ports import is_free
+from gateway.dev.supervisor import Supervisor, supervise
+from gateway.dev.warden import Warden
+
+_PARENT_POLL_S = 0.5
+# A gateway that was killed a moment ago gives its port back within milliseconds.
+_PORT_FREE_WITHIN_S = 2.0
+_SHOWN_WITHIN_S = 15.0
+_POLL_S = 0.05
+
+_EXAMPLE = """query {{
+    order(id: "{order}") {{
+      status placedAt total
+      customer {{ name nation }}
+      lines {{ number quantity amount product {{ title price }} }}
+      payments {{ status captured }}
+      shipments {{ status carrier lineNumbers }}
+    }}
+  }}"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until stopped. 0: a signal stopped it; 1: a part or a command failed; 2: it cannot start as asked."""
+    options = _options(arguments)
+    try:
+        port = gateway_port(os.environ)
+        with RunFolder(run_folder_path(port)) as folder:
+            _await_port(port)
+            warden = Warden(folder.path, keep_open=[folder.lock])
+            try:
+                asyncio.run(_Run(folder.path, port, options).supervised(warden))
+            finally:
+                warden.close()
+    except (PartError, SeedError, httpx.TransportError) as error:
+        return _fail(1, error)
+    except (DevError, SettingsError) as error:
+        return _fail(2, error)
+    except BrokenPipeError:  # nobody reads what is printed: `make run | head`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the interpreter ends
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def gateway_port(environment: Mapping[str, str]) -> int:
+    """The gateway's port out of `HEADRACE_PORT`, 8000 by default. Raises `SettingsError`."""
+    value = environment.get("HEADRACE_PORT", "8000")
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65_535:
+        raise SettingsError([f"HEADRACE_PORT is {value!r}, not a port number"])
+    return int(value)
+
+
+class _Run:
+    """One run: its folder, its options, and the story that the supervisor plays."""
+
+    def __init__(self, folder: Path, port: int, options: argparse.Namespace) -> None:
+        self._folder = folder
+        self._port = port
+        self._options = options
+        self._started = time.monotonic()
+
+    async def supervised(self, warden: Warden) -> None:
+        await supervise(self._story, warden, say=_say, log=_tell if self._options.verbose else _drop)
+
+    async def _story(self, supervisor: Supervisor) -> None:
+        if self._options.stop_with_parent:
+            _leave_with(os.getppid())
+        url = await self._start(supervisor)
+        async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
+            order = await self._seed(client)
+            await _until_shown(client, order)
+        _say(f"\nGraphiQL: {url}/graphql   a query to paste:\n\n  {_EXAMPLE.format(order=order)}\n")
+        _say(f"ready {url}/graphql")
+
+    async def _start(self, supervisor: Supervisor) -> str:
+        """Start every part; the gateway's URL."""
+        redis = (await supervisor.start(parts.redis(self._folder))).addresses["redis"]
+        kafka = (await supervisor.start(parts.kafka(self._folder))).addresses["kafka"]
+        data = self._folder / "data"
+        data.mkdir()
+        async with asyncio.TaskGroup() as group:
+            shop = group.create_task(supervisor.start(parts.shop(kafka, data)))
+            group.create_task(supervisor.start(parts.projector(kafka, redis)))
+        services = {context.name: shop.result().addresses[context.name] for context in CONTEXTS}
+        gateway = await supervisor.start(parts.gateway(self._port, redis, services))
+        url = gateway.addresses["gateway"]
+        self._note(gateway=url, redis=redis, kafka=kafka, services=services)
+        return url
+
+    def _note(self, **addresses: object) -> None:
+        """Leave the addresses for `python -m examples.shop load`."""
+        databases = {context.name: f"sqlite:///{self._folder}/data/{context.name}.sqlite" for context in CONTEXTS}
+        note = self._folder / "shop.json"
+        part = note.with_suffix(".part")
+        part.write_text(json.dumps({**addresses, "databases": databases}, indent=2), encoding="utf-8")
+        part.rename(note)
+
+    async def _seed(self, client: httpx.AsyncClient) -> str:
+        """Fill the shop; the global id of an order to show."""
+        report = await seed(client)
+        total = sum(report.accepted.values())
+        kinds = ", ".join(f"{count} {name}" for name, count in report.accepted.items())
+        _say(f"seeded with {total} commands in {report.took_s:.1f} s: {kinds}")
+        return report.shown_order
+
+
+async def _until_shown(client: httpx.AsyncClient, order: str) -> None:
+    """Wait until the gateway's read models have the order, so that the query that is printed has an answer."""
+    body = {"query": "query Shown($id: ID!) { order(id: $id) { id } }", "variables": {"id": order}}
+    deadline = time.monotonic() + _SHOWN_WITHIN_S
+    while not ((await client.post("/graphql", json=body)).json().get("data") or {}).get("order"):
+        if time.monotonic() > deadline:
+            raise SeedError(f"{order} was accepted, but is not shown after {_SHOWN_WITHIN_S:.0f} s")
+        await asyncio.sleep(_POLL_S)
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + _PORT_FREE_WITHIN_S
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            raise PortTakenError(f"port {port} is taken: stop what listens there, or choose another with HEADRACE_PORT")
+        time.sleep(_POLL_S)
+
+
+def _leave_with(parent: int) -> None:
+    """Ask this process to stop when `parent` is gone: a `make` that is killed does not pass it on."""
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        asyncio.get_running_loop().call_later(_PARENT_POLL_S, _leave_with, parent)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m examples.shop run", description=__doc__.partition("\n")[0])
+    parser.add_argument("--tpch", type=float, metavar="SCALE", help="the TPC-H history of this scale instead of seeds")
+    parser.add_argument("--verbose", action="store_true", default=bool(os.environ.get("HEADRACE_VERBOSE")))
+    parser.add_argument("--stop-with-parent", action="store_true", help="stop when the process that started it ends")
+    return parser.parse_args(arguments)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _drop(_: str) -> None:
+    """The log line of a part that nobody asked for; its last ones are kept for the case of its end."""
+
+
+def _fail(code: int, error: Exception) -> int:
+    _tell(str(error) or type(error).__name__)
+    return code

@@ -1,0 +1,128 @@
+"""The gateway's composition root: settings in, a Starlette app out, and what lives as long as it does.
+
+Invariants: importing starts nothing; the app starts whether or not store and services are there, and finds them by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.commands.forward import CommandForwarder
+from gateway.compose import Composed, compose
+from gateway.consistency.token import TokenCodec
+from gateway.consistency.wait import ChangeHub
+from gateway.engine.plain import PlainExecutor
+from gateway.engine.reader import BatchedReader
+from gateway.engine.rows import served_by_name
+from gateway.http.graphiql.page import static_routes
+from gateway.http.graphql import GraphQLEndpoint
+from gateway.http.probes import Probes
+from gateway.settings import GatewaySettings
+from projections.catalog import PROJECTIONS
+from projections.store.port import ReaderStore
+from projections.store.redis import RedisStore
+from schema.catalog import CONTEXTS
+
+
+def create_app(
+    settings: GatewaySettings, composed: Composed | None = None, store: ReaderStore | None = None
+) -> Starlette:
+    """The app. `composed` and `store` stand in for the catalogs and Redis in tests; a store that is given is not closed.
+
+    Raises schema.errors.CompositionError when the catalogs do not fit.
+    """
+    graph = composed or compose(CONTEXTS, PROJECTIONS)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
+        opened = store or RedisStore(settings.redis_url, timeout_s=settings.store_timeout_ms / 1000)
+        try:
+            async with (
+                httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=_LIMITS) as client,
+                _background() as tasks,
+            ):
+                yield _parts(settings, graph, opened, client, tasks)
+        finally:
+            if store is None:
+                await opened.close()
+
+    return Starlette(routes=_ROUTES, lifespan=lifespan)
+
+
+_LIMITS: Final = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+
+
+@asynccontextmanager
+async def _background() -> AsyncGenerator[asyncio.TaskGroup]:
+    """A task group whose tasks are cancelled when it is left."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+            raise _Leaving
+    except* _Leaving:
+        pass
+
+
+class _Leaving(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the task group of a lifespan."""
+
+
+def _parts(
+    settings: GatewaySettings,
+    composed: Composed,
+    store: ReaderStore,
+    client: httpx.AsyncClient,
+    tasks: asyncio.TaskGroup,
+) -> Mapping[str, Any]:
+    """What the routes find in `request.state`."""
+    reader = BatchedReader(store, tasks, deadline_s=settings.store_timeout_ms / 1000)
+    served = served_by_name(composed.graph, settings.buckets)
+    endpoint = GraphQLEndpoint(
+        executor=PlainExecutor(composed.schema),
+        served=served,
+        reader=reader,
+        hub=ChangeHub(store, reader, tasks),
+        commands=CommandForwarder(client, settings.services, timeout_s=settings.command_timeout_ms / 1000),
+        tokens=TokenCodec(settings.token_keys, settings.token_audience),
+        examples=composed.graph.examples,
+        max_wait_ms=settings.max_wait_ms,
+    )
+    return {"endpoint": endpoint, "probes": Probes(store, served, composed.sdl())}
+
+
+async def _graphql(request: Request) -> Response:
+    endpoint: GraphQLEndpoint = request.state.endpoint
+    return await endpoint(request)
+
+
+async def _livez(request: Request) -> Response:
+    probes: Probes = request.state.probes
+    return await probes.livez(request)
+
+
+async def _readyz(request: Request) -> Response:
+    probes: Probes = request.state.probes
+    return await probes.readyz(request)
+
+
+async def _schema(request: Request) -> Response:
+    probes: Probes = request.state.probes
+    return await probes.schema(request)
+
+
+_ROUTES: Final[Sequence[BaseRoute]] = [
+    Route("/graphql", _graphql, methods=["GET", "POST"]),
+    Route("/livez", _livez),
+    Route("/readyz", _readyz),
+    Route("/schema.graphql", _schema),
+    *static_routes(),
+]

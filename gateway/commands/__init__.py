@@ -1,0 +1,1 @@
+"""Forwarding commands to the services that own the data."""

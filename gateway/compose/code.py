@@ -1,0 +1,42 @@
+"""Fields with Python code: an author's `@strawberry.field`, with the annotations of built types put in.
+
+Invariants: the author's function is called as it is, `self` being the row that was read (the view's fields are its attributes).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import strawberry
+from strawberry.types.field import StrawberryField
+
+from schema.errors import CompositionError
+
+
+def code_field(field: StrawberryField, replaced: Callable[[Any], Any]) -> StrawberryField:
+    """A fresh field around the same function. Raises CompositionError when it has no function."""
+    if field.base_resolver is None:
+        raise CompositionError(
+            f"{field.python_name} has no code", where=str(field.origin), mend="use schema.field for a stored field"
+        )
+    function: Callable[..., Any] = field.base_resolver.wrapped_func  # type: ignore[assignment]
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    parameters = [
+        parameter.replace(annotation=hints.get(parameter.name, parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    returns = replaced(hints["return"])
+    call.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
+    call.__annotations__ = hints | {"return": returns}
+    call.__name__ = function.__name__
+    built: StrawberryField = strawberry.field(
+        resolver=call, description=field.description, deprecation_reason=field.deprecation_reason
+    )
+    return built

@@ -1,0 +1,1 @@
+"""Version tokens, what they require of a read, and waiting for it."""

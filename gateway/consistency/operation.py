@@ -1,0 +1,150 @@
+"""The consistency of one operation: what it must see, how long it may wait for it, and what came of that.
+
+Invariants: an aggregate is reported unmet unless a read of this operation showed it at the required version; requirements only grow
+while the operation runs (by its own commands); expired ones are checked but not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from gateway.consistency.requirements import Aggregate, Required, Requirements
+from gateway.consistency.token import TokenCodec
+from gateway.errors import BadTokenError
+from projections.store.document import PARKED, Document
+
+DEFAULT_WAIT_MS: Final = 250
+EXPIRES_S: Final = 120
+"""Older requirements are not waited for: the projector had two minutes."""
+
+
+class OnTimeout(Enum):
+    """What a read does when its wait ends before the data is there."""
+
+    STALE = "STALE"
+    ERROR = "ERROR"
+
+
+class _PolicyInput(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    after: str | None = None
+    max_wait_ms: int | None = None
+    on_timeout: OnTimeout = OnTimeout.STALE
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long to wait, and what then."""
+
+    max_wait_ms: int = DEFAULT_WAIT_MS
+    on_timeout: OnTimeout = OnTimeout.STALE
+
+
+def read_policy(header: str | None, extension: Any, codec: TokenCodec, *, cap_ms: int) -> tuple[Requirements, Policy]:
+    """What a request asks for: tokens of header and `extensions.consistency` merged, and the policy.
+
+    Raises BadTokenError, also for a policy that cannot be read.
+    """
+    try:
+        given = msgspec.convert(extension if extension is not None else {}, _PolicyInput)
+    except msgspec.ValidationError as fault:
+        raise BadTokenError(f"extensions.consistency: {fault}") from None
+    wait_ms = DEFAULT_WAIT_MS if given.max_wait_ms is None else given.max_wait_ms
+    if wait_ms < 0:
+        raise BadTokenError("extensions.consistency: maxWaitMs is below zero")
+    requirements = Requirements()
+    for token in (header, given.after):
+        if token:
+            requirements = requirements.merge(codec.read(token))
+    return requirements, Policy(min(wait_ms, cap_ms), given.on_timeout)
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """A requirement that the answer does not meet, and why: LAG, PARKED, EXPIRED, BEST_EFFORT."""
+
+    aggregate: Aggregate | None
+    required: Required | None
+    seen: int
+    reason: str
+
+
+@dataclass
+class OperationConsistency:
+    """Owned by one operation; used on its loop only."""
+
+    requirements: Requirements
+    policy: Policy
+    deadline_s: float
+    waited_ms: float = 0.0
+    has_written: bool = False
+    unmet: dict[Aggregate, Unmet] = field(default_factory=dict[Aggregate, Unmet])
+
+    @classmethod
+    def begin(cls, requirements: Requirements, policy: Policy) -> OperationConsistency:
+        """Starts the operation's one deadline now."""
+        return cls(requirements, policy, asyncio.get_running_loop().time() + policy.max_wait_ms / 1000)
+
+    def wrote(self, minted: Requirements) -> None:
+        """Takes in what a command of this operation changed; the wait for it starts now."""
+        self.has_written = True
+        self.requirements = self.requirements.merge(minted)
+        self.deadline_s = asyncio.get_running_loop().time() + self.policy.max_wait_ms / 1000
+
+    def required(self, aggregate: Aggregate) -> Required | None:
+        """What must be seen of one aggregate."""
+        return self.requirements.of.get(aggregate)
+
+    def required_of_type(self, context: str, type_name: str) -> dict[Aggregate, Required]:
+        """What must be seen of a type: it feeds the lists of that type."""
+        return {
+            name: required
+            for name, required in self.requirements.of.items()
+            if name.context == context and name.type == type_name
+        }
+
+    def judge(self, aggregate: Aggregate, required: Required, document: Document | None) -> Unmet | None:
+        """Holds what was read against what is required, and keeps the verdict for the answer."""
+        if document is not None and document.at >= required.at:
+            self.unmet.pop(aggregate, None)
+            return None
+        parked = document is not None and bool(document.flags & PARKED)
+        reason = "PARKED" if parked else "EXPIRED" if is_expired(required) else "LAG"
+        verdict = Unmet(aggregate, required, document.version if document else 0, reason)
+        self.unmet[aggregate] = verdict
+        return verdict
+
+
+def is_expired(required: Required) -> bool:
+    """Whether a requirement is too old to wait for."""
+    return time.time() - required.minted_s > EXPIRES_S
+
+
+def report(operation: OperationConsistency, codec: TokenCodec) -> Mapping[str, Any] | None:
+    """`extensions.consistency` of the answer; None when the operation had nothing to do with tokens."""
+    if not operation.requirements:
+        return None
+    unmet = [
+        {
+            "id": f"{verdict.aggregate.type}/{verdict.aggregate.id}",
+            "version": verdict.required.version,
+            "seen": verdict.seen,
+            "reason": verdict.reason,
+        }
+        for verdict in operation.unmet.values()
+        if verdict.aggregate is not None and verdict.required is not None
+    ]
+    if operation.requirements.truncated:
+        unmet.append({"reason": "BEST_EFFORT"})
+    return {
+        "token": codec.mint(operation.requirements),
+        "satisfied": not unmet,
+        "waitedMs": round(operation.waited_ms, 1),
+        "unmet": unmet,
+    }

@@ -1,0 +1,91 @@
+"""The errors of the gateway floor, in one tree sorted by who must act, and the one table from exception to code.
+
+    GatewayError
+    ├── RequestError                 client: the request as a whole is refused
+    │   ├── MalformedRequestError        not a GraphQL request (JSON, shape, content type, size)
+    │   ├── ParseError                   the document is not GraphQL
+    │   ├── ValidationError              the document does not fit the schema
+    │   └── BadTokenError                a consistency token that this gateway did not sign, or a bad read policy
+    ├── ReadTooStaleError            client: the wait ended before the data was there, and the client asked for an error
+    ├── TooManyRowsError             client: a plain list that is longer than its bound
+    ├── ServiceUnavailableError      operator: the write service did not take the command; nothing was changed
+    └── UnreadableDocumentError      operator: a stored document does not fit its view (was the projection's version raised?)
+
+What a client sees of any other exception is INTERNAL and nothing more; the log has the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from projections.errors import StoreError
+from schema.errors import BadInputError
+
+
+class GatewayError(Exception):
+    """Root of everything this floor raises on purpose. Messages are shown to clients."""
+
+
+class RequestError(GatewayError):
+    """The request as a whole is refused; nothing was executed."""
+
+
+class MalformedRequestError(RequestError):
+    """Not a GraphQL request. `status` is the HTTP status that says it best."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ParseError(RequestError):
+    """The document is not GraphQL, or has too many tokens."""
+
+
+class ValidationError(RequestError):
+    """The document does not fit the schema."""
+
+
+class BadTokenError(RequestError):
+    """A consistency token or read policy that cannot be honoured."""
+
+
+class ReadTooStaleError(GatewayError):
+    """The wait ended before the required version was there, and the policy is ERROR."""
+
+
+class TooManyRowsError(GatewayError):
+    """A plain list edge with more rows than its bound."""
+
+
+class ServiceUnavailableError(GatewayError):
+    """The write service did not take the command: nothing was changed, the command may be sent again."""
+
+
+class UnreadableDocumentError(GatewayError):
+    """A stored document that does not decode to its view."""
+
+
+CODES: Final[dict[type[Exception], str]] = {
+    MalformedRequestError: "BAD_REQUEST",
+    ParseError: "GRAPHQL_PARSE_FAILED",
+    ValidationError: "GRAPHQL_VALIDATION_FAILED",
+    BadTokenError: "BAD_TOKEN",
+    ReadTooStaleError: "READ_TOO_STALE",
+    TooManyRowsError: "TOO_MANY_ROWS",
+    ServiceUnavailableError: "SERVICE_UNAVAILABLE",
+    UnreadableDocumentError: "UNREADABLE_DOCUMENT",
+    BadInputError: "BAD_USER_INPUT",
+    StoreError: "READ_MODEL_UNAVAILABLE",
+}
+"""`extensions.code` by exception; subclasses share their nearest base's. Each has a page in docs/errors/."""
+
+INTERNAL: Final = "INTERNAL"
+
+
+def code_of(error: BaseException) -> str:
+    """The code that a client sees for an exception; INTERNAL for one that nobody planned."""
+    for kind in type(error).__mro__:
+        if kind in CODES:
+            return CODES[kind]
+    return INTERNAL

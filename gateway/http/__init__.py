@@ -1,0 +1,1 @@
+"""The front door: GraphQL over HTTP, GraphiQL, probes."""

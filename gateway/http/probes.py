@@ -1,0 +1,68 @@
+"""Probes and the schema: `/livez`, `/readyz`, `/schema.graphql`.
+
+Invariants: liveness asks nobody; readiness asks the store, shortly, and tells the lag of each projection as its projector
+last reported it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from gateway.engine.rows import Served
+from projections.errors import StoreUnavailableError
+from projections.lag import lag_of
+from projections.store.keys import Bucket
+from projections.store.port import ReaderStore
+
+STALE_REPORT_MS = 5000
+"""A projector reports every second; one that was silent for five is not known to be running."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Answers the probes. All parts are the composition root's."""
+
+    store: ReaderStore
+    served: Mapping[str, Served]
+    sdl: str
+
+    async def livez(self, request: Request) -> Response:
+        """200 while the process serves."""
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, request: Request) -> Response:
+        """200 when the store answers, else 503; the body tells each projection's lag (records) and whether it reports."""
+        buckets = [
+            Bucket(served.projection.name, served.projection.version, number)
+            for served in self.served.values()
+            for number in range(served.buckets)
+        ]
+        try:
+            reports = await self.store.reports(buckets)
+        except StoreUnavailableError as error:
+            return JSONResponse({"ready": False, "store": str(error)}, status_code=503)
+        by_projection: dict[str, list[Mapping[str, bytes]]] = {}
+        for bucket, report in zip(buckets, reports, strict=True):
+            by_projection.setdefault(bucket.projection, []).append(report)
+        now_ms = int(time.time() * 1000)
+        projections = {name: _state(found, now_ms) for name, found in by_projection.items()}
+        return JSONResponse({"ready": True, "projections": projections})
+
+    async def schema(self, request: Request) -> Response:
+        """The SDL."""
+        return PlainTextResponse(self.sdl)
+
+
+def _state(reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
+    """One projection: `lag` in records, `stalenessMs`, and whether its projector reports (null: it never did)."""
+    lag = lag_of(reports)
+    if lag is None:
+        return {"running": False, "lag": None, "stalenessMs": None}
+    running = now_ms - lag.polled_ms < STALE_REPORT_MS
+    return {"running": running, "lag": lag.records, "stalenessMs": lag.staleness_ms(now_ms)}

@@ -1,0 +1,204 @@
+"""Settings from environment variables: the reader that both floors use, and the settings of the projector.
+
+Invariants: all problems are reported at once; a name under the prefix that nobody knows is a problem too; no value of a secret is
+ever part of a message.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from projections.errors import SettingsError
+
+S = TypeVar("S")
+
+PREFIX: Final = "HEADRACE_"
+GATEWAY_NAMES: Final = frozenset(
+    PREFIX + name
+    for name in (
+        "COMMAND_TIMEOUT_MS",
+        "HOST",
+        "MAX_WAIT_MS",
+        "PORT",
+        "PROFILE",
+        "SERVICES",
+        "STORE_TIMEOUT_MS",
+        "TOKEN_AUDIENCE",
+        "TOKEN_KEYS",
+    )
+)
+"""Settings of the other process: one environment may serve both."""
+_FILE: Final = "_FILE"
+_METADATA: Final = "setting"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a text becomes a value: `parse` raises ValueError with what is wanted. `name` and `example` are for people."""
+
+    name: str
+    example: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field says about its variable; `required` when it has no default."""
+
+    help: str
+    kind: Kind
+    secret: bool = False
+
+
+def setting(help: str, kind: Kind, *, default: Any = dataclasses.MISSING, secret: bool = False) -> Any:
+    """A dataclass field that is read from `<prefix><NAME>`; a secret also from the file that `<prefix><NAME>_FILE` names."""
+    metadata = {_METADATA: Setting(help, kind, secret)}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata, repr=not secret)
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+def described(cls: type[Any], prefix: str = PREFIX) -> dict[str, tuple[Setting, Any]]:
+    """Setting and default (dataclasses.MISSING: required) by variable, in the order of the fields."""
+    return {
+        prefix + field.name.upper(): (field.metadata[_METADATA], field.default)
+        for field in dataclasses.fields(cls)
+        if _METADATA in field.metadata
+    }
+
+
+def read(cls: type[S], environ: Mapping[str, str], prefix: str = PREFIX, *, elsewhere: Iterable[str] = ()) -> S:
+    """The settings in an environment; an empty variable counts as absent.
+
+    `elsewhere` are names that another process reads. Raises SettingsError with all problems.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    known = described(cls, prefix)
+    for name, (about, default) in known.items():
+        try:
+            text = _text(name, about, environ)
+            if text is not None:
+                values[name.removeprefix(prefix).lower()] = about.kind.parse(text)
+            elif default is dataclasses.MISSING:
+                problems.append(f"{name} is missing: {about.help}; for example {name}={about.kind.example}")
+        except ValueError as error:
+            problems.append(f"{name} is not {about.kind.name}: {error}; for example {name}={about.kind.example}")
+    problems += _strangers(environ, prefix, {*known, *elsewhere})
+    if problems:
+        raise SettingsError(problems)
+    return cls(**values)
+
+
+def _text(name: str, about: Setting, environ: Mapping[str, str]) -> str | None:
+    text = environ.get(name) or None
+    path = environ.get(name + _FILE) if about.secret else None
+    if not path:
+        return text
+    if text is not None:
+        raise ValueError(f"both {name} and {name}{_FILE} are set")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the file of {name}{_FILE} cannot be read: {type(error).__name__}") from None
+
+
+def _strangers(environ: Mapping[str, str], prefix: str, known: set[str]) -> list[str]:
+    problems = []
+    for name in sorted(environ):
+        if not name.startswith(prefix) or name in known or name.removesuffix(_FILE) in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        problems.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return problems
+
+
+def integer(low: int, high: int, *, example: int) -> Kind:
+    """A whole number in a range."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ValueError(f"{text[:40]!r}") from None
+        if not low <= number <= high:
+            raise ValueError(f"{number} is out of range")
+        return number
+
+    return Kind(f"a whole number from {low} to {high}", str(example), parse)
+
+
+def choice(*options: str) -> Kind:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in options:
+            raise ValueError(f"{text[:40]!r}")
+        return text
+
+    return Kind("one of " + ", ".join(options), options[0], parse)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"{text[:40]!r}")
+    return text == "1"
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("it does not begin with redis://, rediss:// or unix://")
+    if parts.scheme != "unix" and not parts.hostname:
+        raise ValueError("it names no host")
+    _ = parts.port  # raises ValueError when it is no number
+    return text
+
+
+def _hosts(text: str) -> str:
+    for host in text.split(","):
+        name, colon, port = host.rpartition(":")
+        if not (colon and name and port.isdecimal() and 0 < int(port) < 65536):
+            raise ValueError(f"{host[:60]!r} is not host:port")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+FLAG: Final = Kind("0 or 1", "1", _flag)
+REDIS_URL: Final = Kind("the URL of a Redis or Valkey server", "redis://127.0.0.1:6379", _redis_url)
+HOSTS: Final = Kind("a list host:port,host:port", "127.0.0.1:9092", _hosts)
+NAMES: Final = Kind("a list of names", "orders,payments", _names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What the projector needs to know."""
+
+    kafka_bootstrap: str = setting("brokers to ask for the others", HOSTS)
+    redis_url: str = setting("where the read models are kept", REDIS_URL, secret=True)
+    projections: tuple[str, ...] = setting("projections to run; all of the catalog when left out", NAMES, default=())
+    buckets: int = setting(
+        "shares of a projection: 1 on a single server, 16 on a cluster", integer(1, 1024, example=1), default=1
+    )
+    batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=500)
+    fetch_max_wait_ms: int = setting(
+        "how long the broker may hold an empty answer back; 10 for the embedded broker",
+        integer(1, 1_000, example=100),
+        default=100,
+    )
+    quarantine_max: int = setting(
+        "records that a bucket's quarantine may hold", integer(0, 1_000_000, example=10_000), default=10_000
+    )
+    exit_on_stdin_eof: bool = setting("stop when standard input ends, for a supervisor", FLAG, default=False)
+    log_level: str = setting(
+        "least severe messages to show", choice("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO"
+    )

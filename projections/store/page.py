@@ -1,0 +1,71 @@
+"""A page gathered over buckets: which bounds each bucket is asked for, and how the answers become one page.
+
+Invariants: pure; rows of all buckets are in one order, that of their members' bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from projections.store.document import Document
+from projections.store.keys import Bucket, member_id
+from projections.store.port import Page, PageQuery, PageRow
+
+MAX_LIMIT: Final = 1000
+
+
+class Walk(NamedTuple):
+    """A page in the terms of one sorted set: exclusive bounds (empty: none), and `down` to go from the high end."""
+
+    low: bytes
+    high: bytes
+    down: bool
+
+
+class Share(NamedTuple):
+    """What one bucket has of a page: counts of its rows up to the low bound, between the bounds, from the high one on; and
+
+    the first `limit` rows between the bounds in the order they were walked, with their documents.
+    """
+
+    total: int
+    below: int
+    between: int
+    above: int
+    rows: Sequence[tuple[bytes, Document | None]]
+
+
+def buckets(query: PageQuery) -> list[Bucket]:
+    """The buckets that a page is gathered from."""
+    return [Bucket(query.projection, query.generation, number) for number in range(query.buckets)]
+
+
+def walk(query: PageQuery) -> Walk:
+    """How to walk the sorted sets. Raises ValueError for a limit out of range."""
+    if not 0 <= query.limit <= MAX_LIMIT:
+        raise ValueError(f"limit {query.limit} is not from 0 to {MAX_LIMIT}")
+    after, before = query.after or b"", query.before or b""
+    down = query.descending != query.backward
+    return Walk(before, after, down) if query.descending else Walk(after, before, down)
+
+
+def merge(query: PageQuery, shares: Sequence[Share]) -> Page:
+    """One page out of the shares of all buckets."""
+    rows = [row for share in shares for row in share.rows]
+    if len(shares) > 1:
+        rows.sort(key=lambda row: row[0], reverse=walk(query).down)
+    rows = rows[: query.limit]
+    if query.backward:
+        rows.reverse()
+    below, above = any(share.below for share in shares), any(share.above for share in shares)
+    before, after = (above, below) if query.descending else (below, above)
+    if rows:
+        cut = sum(share.between for share in shares) > len(rows)
+        before, after = before or (cut and query.backward), after or (cut and not query.backward)
+    return Page(
+        rows=[PageRow(entry, member_id(entry), document) for entry, document in rows],
+        total=sum(share.total for share in shares),
+        has_previous=before,
+        has_next=after,
+    )

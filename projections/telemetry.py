@@ -1,0 +1,69 @@
+"""Every metric that this floor emits, and the instruments for them.
+
+Invariants: only OpenTelemetry's API is used here, the SDK is set up at an entry point; pure modules emit nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from opentelemetry.metrics import Counter, Histogram, Meter, get_meter
+
+SCOPE: Final = "headrace.projections"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, unit (UCUM) and description, and the attributes that it carries."""
+
+    name: str
+    kind: Literal["counter", "histogram"]
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ("projection",)
+
+
+RECORDS: Final = Metric(
+    "headrace.projector.records", "counter", "{record}", "Records read, by what they were", ("projection", "outcome")
+)
+APPLIED: Final = Metric("headrace.projector.applied", "counter", "{document}", "Documents written")
+DUPLICATES: Final = Metric(
+    "headrace.projector.duplicates", "counter", "{record}", "Records that came again and changed nothing"
+)
+SET_ASIDE: Final = Metric(
+    "headrace.projector.set_aside", "counter", "{record}", "Records put into the quarantine", ("projection", "cause")
+)
+REGRESSIONS: Final = Metric(
+    "headrace.projector.regressions", "counter", "{regression}", "Times the store had lost its tail"
+)
+CONFLICTS: Final = Metric(
+    "headrace.projector.conflicts", "counter", "{conflict}", "Times a batch had to be folded again"
+)
+OUTAGES: Final = Metric(
+    "headrace.projector.outages", "counter", "{outage}", "Times the store or the log failed", ("projection", "error")
+)
+APPLY_DURATION: Final = Metric("headrace.projector.apply.duration", "histogram", "s", "Time of one atomic change")
+
+METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, REGRESSIONS, CONFLICTS, OUTAGES, APPLY_DURATION)
+
+
+class Instruments:
+    """The instruments of one process."""
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        meter = meter or get_meter(SCOPE)
+        self.records = _counter(meter, RECORDS)
+        self.applied = _counter(meter, APPLIED)
+        self.duplicates = _counter(meter, DUPLICATES)
+        self.set_aside = _counter(meter, SET_ASIDE)
+        self.regressions = _counter(meter, REGRESSIONS)
+        self.conflicts = _counter(meter, CONFLICTS)
+        self.outages = _counter(meter, OUTAGES)
+        self.apply_duration: Histogram = meter.create_histogram(
+            APPLY_DURATION.name, APPLY_DURATION.unit, APPLY_DURATION.description
+        )
+
+
+def _counter(meter: Meter, metric: Metric) -> Counter:
+    return meter.create_counter(metric.name, metric.unit, metric.description)

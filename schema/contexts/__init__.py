@@ -1,0 +1,1 @@
+"""The graph: one file per bounded context."""

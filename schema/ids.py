@@ -1,0 +1,52 @@
+"""Global ids: "<Type>:<key>", readable, unique across the graph.
+
+Invariants: pure; a key never holds a colon in its bare form, so a text with a colon is a global id or it is malformed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from typing import Final
+
+from schema.errors import BadIdError
+
+MAX_KEY_CHARACTERS: Final = 255
+_KEY: Final = re.compile(r"[^\x00-\x20\x7f-\xa0]{1,255}\Z")
+
+
+def global_id(type_name: str, key: str) -> str:
+    """The id of an entity: `global_id("Order", "o-123") == "Order:o-123"`."""
+    return f"{type_name}:{key}"
+
+
+def parse_id(text: str, types: Container[str]) -> tuple[str, str]:
+    """(type, key) of a global id. Raises BadIdError when it is malformed or of a type that the graph does not have."""
+    type_name, colon, key = text.partition(":")
+    if not colon or type_name not in types:
+        raise BadIdError(f"{_shown(text)} is not an id of this graph: it reads <Type>:<key>")
+    return type_name, _checked(key, text)
+
+
+def key_of(text: str, type_name: str, types: Container[str]) -> str:
+    """The key of an entity whose type is known, from its global id or its bare key.
+
+    Raises BadIdError when it is malformed or of another type.
+    """
+    if ":" not in text:
+        return _checked(text, text)
+    named, key = parse_id(text, types)
+    if named != type_name:
+        raise BadIdError(f"{_shown(text)} is not the id of a {type_name}")
+    return key
+
+
+def _checked(key: str, text: str) -> str:
+    if not _KEY.match(key):
+        raise BadIdError(f"{_shown(text)} holds no key: 1 to {MAX_KEY_CHARACTERS} characters without spaces")
+    return key
+
+
+def _shown(text: str) -> str:
+    short = text if len(text) <= 40 else text[:37] + "..."
+    return ascii(short)

@@ -1,0 +1,129 @@
+"""What only a real server can show: outages, hangs, lost functions, settings that would lose data."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.dev.servers import EmbeddedValkey
+from projections.errors import StoreMisconfiguredError, StoreUnavailableError
+from projections.store.document import Document
+from projections.store.keys import Bucket
+from projections.store.port import Applied, BucketChange, Change, DocumentKey, Notice, PageQuery
+from projections.store.redis import RedisStore
+
+BUCKET = Bucket("orders", 1, 0)
+CHANGE = BucketChange(BUCKET, [Change("a", None, Document(0, 1, 0, b"{}"))])
+
+
+async def test_functions_are_loaded_where_they_are_missing(clean_valkey: EmbeddedValkey) -> None:
+    """A promoted replica, or a server that was emptied, may not have them."""
+    store = RedisStore(clean_valkey.url)
+    async with Redis.from_url(clean_valkey.url) as admin:
+        await store.check()
+        await store.check()
+        assert await store.apply(CHANGE) == Applied(1, 0, 0)
+        await admin.function_flush()
+        assert await store.apply(CHANGE) == Applied(0, 1, 0)
+        await admin.function_flush()
+        found, pages = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
+        assert found == [Document(0, 1, 0, b"{}")]
+        assert pages[0].total == 0
+    await store.close()
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+async def test_a_store_that_may_evict_is_refused(valkey: EmbeddedValkey, policy: str) -> None:
+    store = RedisStore(valkey.url)
+    async with Redis.from_url(valkey.url) as admin:
+        await admin.config_set("maxmemory-policy", policy)
+        try:
+            with pytest.raises(StoreMisconfiguredError, match=f"maxmemory-policy is {policy}.*noeviction"):
+                await store.check()
+        finally:
+            await admin.config_set("maxmemory-policy", "noeviction")
+    await store.close()
+
+
+async def test_a_stranger_s_value_is_told_and_left_alone(clean_valkey: EmbeddedValkey) -> None:
+    store = RedisStore(clean_valkey.url)
+    async with Redis.from_url(clean_valkey.url) as admin:
+        await admin.set(BUCKET.document("a"), b"not ours")
+        with pytest.raises(StoreMisconfiguredError, match="a"):
+            await store.documents(BUCKET, ["a"])
+        with pytest.raises(StoreMisconfiguredError, match="CORRUPT"):
+            await store.apply(CHANGE)
+        assert await admin.get(BUCKET.document("a")) == b"not ours"
+    await store.close()
+
+
+async def test_refused_credentials_are_the_operator_s_business(valkey: EmbeddedValkey) -> None:
+    store = RedisStore(valkey.url.replace("redis://", "redis://nobody:wrong@"))
+    with pytest.raises(StoreMisconfiguredError, match="credentials"):
+        await store.ping()
+    await store.close()
+
+
+async def test_a_lost_server_is_told_at_once_and_found_again(start_valkey: Callable[[], EmbeddedValkey]) -> None:
+    server = start_valkey()
+    store = RedisStore(server.url, connect_timeout_s=0.5, timeout_s=0.5)
+    await store.check()
+    async with store.changes(BUCKET) as notices:
+        await store.apply(CHANGE)
+        assert await anext(notices) == [Notice("a", 0, 1)]
+        server.kill()
+        with pytest.raises(StoreUnavailableError):
+            await anext(notices)
+    started_s = time.monotonic()
+    for call in (store.ping(), store.apply(CHANGE), store.read([DocumentKey(BUCKET, "a")], [])):
+        with pytest.raises(StoreUnavailableError):
+            await call
+    with pytest.raises(StoreUnavailableError):
+        async with store.changes(BUCKET):
+            pass
+    assert time.monotonic() - started_s < 2.0
+    server.start()
+    assert await store.apply(CHANGE) == Applied(1, 0, 0)
+    await store.close()
+
+
+async def test_a_hung_server_is_told_within_the_bound(start_valkey: Callable[[], EmbeddedValkey]) -> None:
+    server = start_valkey()
+    store = RedisStore(server.url, connect_timeout_s=0.2, timeout_s=0.2)
+    await store.check()
+    assert server.pid
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        started_s = time.monotonic()
+        for call in (store.positions(BUCKET), store.apply(CHANGE)):
+            with pytest.raises(StoreUnavailableError):
+                await call
+        assert time.monotonic() - started_s < 1.5
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    # The late answers belong to nobody: each of these is answered by its own.
+    ids = [f"x{n}" for n in range(20)]
+    await store.apply(BucketChange(BUCKET, [Change(id, None, Document(0, n + 1, 0, None)) for n, id in enumerate(ids)]))
+    answers = await asyncio.gather(*(store.documents(BUCKET, [id]) for id in ids))
+    assert answers == [[Document(0, n + 1, 0, None)] for n in range(20)]
+    await store.close()
+
+
+async def test_a_cancelled_call_leaves_no_answer_behind(valkey: EmbeddedValkey, unique: str) -> None:
+    store = RedisStore(valkey.url)
+    bucket = Bucket(unique, 1, 0)
+    ids = [f"{n}" for n in range(50)]
+    await store.apply(BucketChange(bucket, [Change(id, None, Document(0, n + 1, 0, None)) for n, id in enumerate(ids)]))
+    for n, id in enumerate(ids):
+        doomed = asyncio.ensure_future(store.documents(bucket, ["0", "1"]))
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        doomed.cancel()
+        [found] = await store.documents(bucket, [id])
+        assert found == Document(0, n + 1, 0, None)
+        await asyncio.gather(doomed, return_exceptions=True)
+    await store.close()
