@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.commands.forward import CommandForwarder
-from gateway.compose import Composed, compose
+from gateway.compose import Composed
 from gateway.consistency.token import TokenCodec
 from gateway.consistency.wait import ChangeHub
 from gateway.engine.plain import PlainExecutor
@@ -27,20 +27,14 @@ from gateway.http.graphiql.page import static_routes
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.probes import Probes
 from gateway.settings import GatewaySettings
-from projections.catalog import PROJECTIONS
 from projections.store.port import ReaderStore
 from projections.store.redis import RedisStore
-from schema.catalog import CONTEXTS
 
 
 def create_app(
     settings: GatewaySettings, composed: Composed | None = None, store: ReaderStore | None = None
 ) -> Starlette:
-    """The app. `composed` and `store` stand in for the catalogs and Redis in tests; a store that is given is not closed.
-
-    Raises schema.errors.CompositionError when the catalogs do not fit.
-    """
-    graph = composed or compose(CONTEXTS, PROJECTIONS)
+    """The app that serves a composed graph. A `store` that is given stands in for Redis, and is not closed."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
@@ -50,7 +44,7 @@ def create_app(
                 httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=_LIMITS) as client,
                 _background() as tasks,
             ):
-                yield _parts(settings, graph, opened, client, tasks)
+                yield _parts(settings, composed, opened, client, tasks)
         finally:
             if store is None:
                 await opened.close()

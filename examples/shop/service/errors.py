@@ -8,7 +8,7 @@ ShopError
 │   ├── NotFoundError      there is no such aggregate (404)
 │   ├── VersionError       `If-Match` names another version than the current one (412)
 │   └── RefusedError       a business rule says no (409)
-└── PublishError           operator: the broker did not take the records; they stay in the outbox
+└── BrokerError            operator: the broker does not answer or refuses; nothing is lost, it is tried again
 """
 
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ class DefinitionError(ShopError):
     """A context whose parts contradict each other."""
 
 
-class PublishError(ShopError):
-    """The broker did not acknowledge everything; what was not is published again."""
+class BrokerError(ShopError):
+    """The broker cannot be reached, or does not take or give records."""
 
 
 class ClientError(ShopError):

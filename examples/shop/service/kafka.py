@@ -1,0 +1,220 @@
+"""The event log on Kafka, through aiokafka.
+
+- Order: at most one batch per partition is on its way, so nothing of a key is sent after something that failed, also
+  where the broker knows no idempotent producers. Where it does, they keep a retry from appending a batch twice.
+- Topics are made before anything else is asked about them: brokers that make topics by themselves choose their own
+  number of partitions.
+- Partitions are assigned by hand, all of them, from the beginning or the given position: no group, no slow join.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownError, for_code
+from aiokafka.partitioner import DefaultPartitioner
+
+from examples.shop.service.declare import Topic
+from examples.shop.service.errors import BrokerError
+from examples.shop.service.log import Incoming, Outgoing, Place, Published
+
+# Kafka's default message.max.bytes is 1,048,588 for a whole batch; some headers are added to what is counted here.
+_BATCH_BYTES = 1_000_000
+_REQUEST_TIMEOUT_MS = 10_000
+# A bit more than aiokafka's own limit, so that its error, which says more, comes first.
+_ACKNOWLEDGED_WITHIN_S = 12.0
+_STOPPED_WITHIN_S = 2.0
+_FETCH_RECORDS = 2_000
+# The embedded broker notices new records only at about half of this time; Kafka itself answers at once.
+_FETCH_WAIT_MS = 100
+
+_logger = logging.getLogger(__name__)
+
+
+async def ensure_topics(bootstrap: str, topics: Sequence[Topic], partitions: int) -> None:
+    """Makes the topics that are missing. Raises `BrokerError`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+        wanted = [NewTopic(topic.name, partitions, 1, topic_configs=_configuration(topic)) for topic in topics]
+        answer = await admin.create_topics(wanted)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerError(f"the topics cannot be made at {bootstrap}: {error!r}") from error
+    finally:
+        await admin.close()
+    for name, code, *_ in answer.topic_errors:
+        problem = for_code(code)
+        if code and problem is not TopicAlreadyExistsError:
+            raise BrokerError(f"topic {name} cannot be made: {problem.__name__}")
+
+
+class KafkaPublisher:
+    """See `log.Publisher`. `partitions` is for a topic that has to be made; one that is there is taken as it is."""
+
+    def __init__(self, bootstrap: str, topic: Topic, partitions: int) -> None:
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._partitions_wanted = partitions
+        self._partition_of = DefaultPartitioner()
+        self._partitions: list[int] = []
+        self._producer: Any = None
+
+    async def open(self) -> None:
+        await self.close()
+        await ensure_topics(self._bootstrap, [self._topic], self._partitions_wanted)
+        try:
+            self._producer = await self._started()
+            self._partitions = sorted(await self._producer.partitions_for(self._topic.name))
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(f"{self._bootstrap} takes no records: {error!r}") from error
+
+    async def publish(self, records: Sequence[Outgoing]) -> Published:
+        batches = self._batched(records)
+        try:
+            async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
+                sent = [
+                    (indexes, await self._producer.send_batch(batch, self._topic.name, partition=partition))
+                    for partition, (batch, indexes) in batches.items()
+                ]
+                answers = await asyncio.gather(*(answer for _, answer in sent), return_exceptions=True)
+        except (KafkaError, TimeoutError) as error:
+            return Published((), BrokerError(f"{self._topic.name} was not acknowledged: {error!r}"))
+        acknowledged: list[int] = []
+        trouble: BrokerError | None = None
+        for (indexes, _), answer in zip(sent, answers, strict=True):
+            if isinstance(answer, BaseException):
+                trouble = BrokerError(f"{self._topic.name} was refused: {answer!r}")
+            else:
+                acknowledged.extend(indexes)
+        return Published(acknowledged, trouble)
+
+    async def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _abandon(producer)
+
+    async def _started(self) -> Any:
+        """A producer, an idempotent one if the broker has them (the embedded one has not, for aiokafka)."""
+        try:
+            return await self._start(enable_idempotence=True)
+        except UnknownError:
+            _logger.debug("%s knows no idempotent producers", self._bootstrap)
+            return await self._start(acks="all")
+
+    async def _start(self, **kind: Any) -> Any:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            max_batch_size=_BATCH_BYTES,
+            **kind,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await _abandon(producer)
+            raise
+        return producer
+
+    def _batched(self, records: Sequence[Outgoing]) -> dict[int, tuple[Any, list[int]]]:
+        """One batch per partition, with the indexes of its records; what does not fit is left for the next time.
+
+        No time is given: the log's own time is when it got the record, so that retention counts from there. When the
+        fact became true is in `ce_time`.
+        """
+        batches: dict[int, tuple[Any, list[int]]] = {}
+        full: set[int] = set()
+        for index, record in enumerate(records):
+            partition: int = self._partition_of(record.key, self._partitions, self._partitions)
+            if partition in full:
+                continue
+            if partition not in batches:
+                batches[partition] = (self._producer.create_batch(), [])
+            batch, indexes = batches[partition]
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+                full.add(partition)
+            else:
+                indexes.append(index)
+        return batches
+
+
+class KafkaSource:
+    """See `log.Source`."""
+
+    def __init__(self, bootstrap: str, partitions: int) -> None:
+        self._bootstrap = bootstrap
+        self._partitions_wanted = partitions
+        self._consumer: Any = None
+
+    async def open(self, topics: Sequence[Topic], positions: Mapping[Place, int]) -> None:
+        await self.close()
+        await ensure_topics(self._bootstrap, topics, self._partitions_wanted)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+        )
+        try:
+            await self._consumer.start()
+            await self._consumer.topics()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(f"{self._bootstrap} gives no records: {error!r}") from error
+        places = [(topic.name, partition) for topic in topics for partition in self._known_partitions(topic)]
+        self._consumer.assign([TopicPartition(*place) for place in places])
+        for place in places:
+            self._consumer.seek(TopicPartition(*place), positions.get(place, 0))
+
+    async def fetch(self) -> Sequence[Incoming]:
+        try:
+            found = await self._consumer.getmany(timeout_ms=100, max_records=_FETCH_RECORDS)
+            if not found:
+                await self._rewind_new_logs()
+        except KafkaError as error:
+            raise BrokerError(f"{self._bootstrap} gives no records: {error!r}") from error
+        return [
+            Incoming(record.topic, record.partition, record.offset, record.key, record.value, record.headers)
+            for records in found.values()
+            for record in records
+        ]
+
+    async def close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    def _known_partitions(self, topic: Topic) -> list[int]:
+        known = self._consumer.partitions_for_topic(topic.name)
+        if not known:
+            raise BrokerError(f"{self._bootstrap} does not know topic {topic.name} yet")
+        return sorted(known)
+
+    async def _rewind_new_logs(self) -> None:
+        """A log that ends before its position is another log than the one that was read."""
+        for place in self._consumer.assignment():
+            end = self._consumer.highwater(place)
+            if end is not None and await self._consumer.position(place) > end:
+                _logger.warning("%s was made anew; reading it from the beginning", place)
+                self._consumer.seek(place, 0)
+
+
+def _configuration(topic: Topic) -> dict[str, str]:
+    return {"cleanup.policy": "compact"} if topic.compacted else {}
+
+
+async def _abandon(producer: Any) -> None:
+    """Stops a producer without waiting for what the broker never answered.
+
+    `stop()` alone flushes first, which takes for ever while the broker is away. What is given up here is still in the
+    outbox. aiokafka offers no public way to give up: hence the accumulator.
+    """
+    producer._message_accumulator.fail_all(KafkaError("given up"))
+    try:
+        async with asyncio.timeout(_STOPPED_WITHIN_S):
+            await producer.client.close()
+            await producer.stop()
+    except TimeoutError:
+        _logger.warning("a producer did not stop within %s s", _STOPPED_WITHIN_S)

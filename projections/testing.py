@@ -1,0 +1,57 @@
+"""Tests of a read model without a broker or a store: `given(order_docs, placed, confirmed).expect(OrderView(...))`.
+
+Invariants: events and views go through their JSON form on the way, so what a test shows is what is read and stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+from projections.declare import Event, Projection, View
+from projections.store.keys import index_entries, member_id
+from projections.wire import Codec
+
+V = TypeVar("V", bound=View)
+E = TypeVar("E", bound=Event)
+
+
+class Deleted:
+    """A tombstone on a state topic: `given(product_docs, state, DELETED).expect(None)`."""
+
+
+DELETED: Final = Deleted()
+
+
+class Given(Generic[V]):
+    """What a history of one aggregate comes to."""
+
+    def __init__(self, projection: Projection[V, Any], view: V | None, key: str) -> None:
+        self._projection = projection
+        self._key = key
+        self.view = view
+
+    def expect(self, view: V | None) -> Given[V]:
+        """Fails unless the stored view equals this one; None: there is nothing to show."""
+        assert self.view == view, f"\nexpected {view!r}\nfound    {self.view!r}"  # noqa: S101
+        return self
+
+    def expect_listed(self, index: str, *values: str) -> Given[V]:
+        """Fails unless the row is in that list; `values` as in the index's filters, "*" for one that is left out."""
+        entries = index_entries(self._projection.indexes, self._key, self.view)
+        found = {(entry.list_name, entry.values) for entry in entries if member_id(entry.member) == self._key}
+        assert (index, values) in found, f"\nexpected in {index} {values}\nfound in {sorted(found)}"  # noqa: S101
+        return self
+
+
+def given(projection: Projection[V, E], *events: E | Deleted, key: str = "k-1") -> Given[V]:
+    """Folds a history from nothing. Raises what the projector would set a record aside for (WireError, evolve's own)."""
+    view: V | None = None
+    views: Codec[V] = Codec(projection.view)
+    for event in events:
+        if isinstance(event, Deleted):
+            view = None
+            continue
+        codec: Codec[E] = Codec(type(event))
+        folded = projection.evolve(view, codec.decode(codec.encode(event)))
+        view = None if folded is None else views.decode(views.encode(folded))
+    return Given(projection, view, key)

@@ -1,0 +1,138 @@
+"""The projector's composition root: settings -> log, store and one consumer per projection, until it is told to stop.
+
+Invariants: any start order works, a store or a broker that is away is waited for; a stop ends the change that is under way and
+returns within STOP_WITHIN_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from projections.consume import Consumer
+from projections.declare import Projection
+from projections.errors import SettingsError, StoreUnavailableError
+from projections.log.kafka import KafkaLog
+from projections.settings import WorkerSettings
+from projections.store.redis import RedisStore
+from projections.telemetry import Instruments
+
+logger = logging.getLogger(__name__)
+
+STOP_WITHIN_S: Final = 4.0
+STORE_RETRY_S: Final = 0.5
+
+
+def selected(projections: Sequence[Projection[Any, Any]], names: Sequence[str]) -> tuple[Projection[Any, Any], ...]:
+    """The projections of these names, all when none is given. Raises SettingsError for a name that is not in the catalog."""
+    known = {projection.name: projection for projection in projections}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SettingsError(
+            [f"HEADRACE_PROJECTIONS: there is no projection {name!r}; there are {', '.join(known)}" for name in unknown]
+        )
+    return tuple(known[name] for name in names) if names else tuple(projections)
+
+
+async def run(
+    settings: WorkerSettings,
+    projections: Sequence[Projection[Any, Any]],
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+) -> None:
+    """Runs until `stop` is set. `ready` is called once every projection has its assignment.
+
+    Raises StoreMisconfiguredError when the store must not be used as it is set up.
+    """
+    store = RedisStore(settings.redis_url, quarantine_max=settings.quarantine_max)
+    logs = [KafkaLog(settings.kafka_bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms) for _ in projections]
+    instruments = Instruments()
+    consumers = [
+        Consumer(
+            projection,
+            log,
+            store,
+            instruments=instruments,
+            buckets=settings.buckets,
+            batch_records=settings.batch_records,
+        )
+        for projection, log in zip(projections, logs, strict=True)
+    ]
+    try:
+        if await _store_is_fit(store, stop):
+            await _consume(consumers, stop, ready)
+    finally:
+        for log in logs:
+            await log.close()
+        await store.close()
+
+
+async def _store_is_fit(store: RedisStore, stop: asyncio.Event) -> bool:
+    """Waits for the store. False when told to stop first."""
+    told = False
+    while not stop.is_set():
+        try:
+            await store.check()
+        except StoreUnavailableError as error:
+            if not told:
+                logger.warning("%s; waiting for it", error)
+                told = True
+        else:
+            return True
+        await _until(stop, STORE_RETRY_S)
+    return False
+
+
+async def _consume(consumers: Sequence[Consumer], stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(consumer.run(), name=consumer.name) for consumer in consumers]
+        announcing = group.create_task(_announce(consumers, ready))
+        await stop.wait()
+        announcing.cancel()
+        for consumer in consumers:
+            consumer.stop()
+        _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+        for task in late:
+            logger.warning("%s did not stop within %g s and is cut off", task.get_name(), STOP_WITHIN_S)
+            task.cancel()
+
+
+async def _announce(consumers: Sequence[Consumer], ready: Callable[[], None]) -> None:
+    for consumer in consumers:
+        await consumer.assigned.wait()
+    ready()
+
+
+async def _until(stop: asyncio.Event, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+@contextmanager
+def stop_signals(stop: asyncio.Event, *, stdin: bool) -> Iterator[None]:
+    """Sets `stop` on SIGTERM, SIGINT and, when `stdin`, at the end of standard input."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def wait_for_end() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    if stdin:  # a daemon thread, as a read of standard input cannot be called off
+        threading.Thread(target=wait_for_end, daemon=True).start()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
