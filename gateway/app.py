@@ -23,7 +23,7 @@ from gateway.consistency.wait import ChangeHub
 from gateway.engine.plain import PlainExecutor
 from gateway.engine.reader import BatchedReader
 from gateway.engine.rows import served_by_name
-from gateway.http.graphiql.page import static_routes
+from gateway.http.graphiql.page import page, static_routes
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.probes import Probes
 from gateway.settings import GatewaySettings
@@ -32,16 +32,24 @@ from projections.store.redis import RedisStore
 
 
 def create_app(
-    settings: GatewaySettings, composed: Composed | None = None, store: ReaderStore | None = None
+    settings: GatewaySettings,
+    composed: Composed,
+    store: ReaderStore | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
-    """The app that serves a composed graph. A `store` that is given stands in for Redis, and is not closed."""
+    """The app that serves a composed graph.
+
+    A `store` that is given stands in for Redis and is not closed; a `transport` stands in for the network to the services.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
         opened = store or RedisStore(settings.redis_url, timeout_s=settings.store_timeout_ms / 1000)
         try:
             async with (
-                httpx.AsyncClient(follow_redirects=False, trust_env=False, limits=_LIMITS) as client,
+                httpx.AsyncClient(
+                    transport=transport, follow_redirects=False, trust_env=False, limits=_LIMITS
+                ) as client,
                 _background() as tasks,
             ):
                 yield _parts(settings, composed, opened, client, tasks)
@@ -87,7 +95,7 @@ def _parts(
         hub=ChangeHub(store, reader, tasks),
         commands=CommandForwarder(client, settings.services, timeout_s=settings.command_timeout_ms / 1000),
         tokens=TokenCodec(settings.token_keys, settings.token_audience),
-        examples=composed.graph.examples,
+        page=page("/graphql", composed.graph.examples),
         max_wait_ms=settings.max_wait_ms,
     )
     return {"endpoint": endpoint, "probes": Probes(store, served, composed.sdl())}

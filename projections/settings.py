@@ -110,12 +110,13 @@ def _text(name: str, about: Setting, environ: Mapping[str, str]) -> str | None:
 
 
 def _strangers(environ: Mapping[str, str], prefix: str, known: set[str]) -> list[str]:
+    words = [name.removeprefix(prefix) for name in known]
     problems = []
     for name in sorted(environ):
         if not name.startswith(prefix) or name in known or name.removesuffix(_FILE) in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        problems.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+        near = difflib.get_close_matches(name.removeprefix(prefix), words, n=1)
+        problems.append(f"{name} is not a setting" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
     return problems
 
 

@@ -12,7 +12,8 @@ from typing import Final
 from schema.errors import BadIdError
 
 MAX_KEY_CHARACTERS: Final = 255
-_KEY: Final = re.compile(r"[^\x00-\x20\x7f-\xa0]{1,255}\Z")
+_KEY: Final = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x20\x7f-\xa0\ud800-\udfff]{1,255}\Z")
+"""Neither `.` nor `..`: a key is a segment of a path."""
 
 
 def global_id(type_name: str, key: str) -> str:

@@ -86,7 +86,7 @@ def _python(
     answers: Callable[[int], bool] | None = None,
     addresses: Mapping[str, str] | None = None,
 ) -> Launch:
-    env = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+    env = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON and name[:5] != "SHOP_"}
     return Launch(
         (sys.executable, *arguments), {**env, **settings}, ready_line, answers, addresses=addresses or {}, cwd=ROOT
     )

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 
 from examples.shop import parts
-from examples.shop.contexts import CONTEXTS
 from examples.shop.seed import SeedError, seed
 from examples.shop.service.errors import SettingsError
+from examples.shop.settings import SERVICES, read_databases
 from gateway.dev.errors import DevError, PartError, PortTakenError
 from gateway.dev.folder import RunFolder, run_folder_path
 from gateway.dev.ports import is_free
@@ -106,7 +106,7 @@ class _Run:
         async with asyncio.TaskGroup() as group:
             shop = group.create_task(supervisor.start(parts.shop(kafka, data)))
             group.create_task(supervisor.start(parts.projector(kafka, redis)))
-        services = {context.name: shop.result().addresses[context.name] for context in CONTEXTS}
+        services = {context: shop.result().addresses[context] for context in SERVICES}
         gateway = await supervisor.start(parts.gateway(self._port, redis, services))
         url = gateway.addresses["gateway"]
         self._note(gateway=url, redis=redis, kafka=kafka, services=services)
@@ -114,7 +114,7 @@ class _Run:
 
     def _note(self, **addresses: object) -> None:
         """Leave the addresses for `python -m examples.shop load`."""
-        databases = {context.name: f"sqlite:///{self._folder}/data/{context.name}.sqlite" for context in CONTEXTS}
+        databases = read_databases({"SHOP_DATA": str(self._folder / "data")}, SERVICES)
         note = self._folder / "shop.json"
         part = note.with_suffix(".part")
         part.write_text(json.dumps({**addresses, "databases": databases}, indent=2), encoding="utf-8")

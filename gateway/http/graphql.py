@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,9 +26,8 @@ from gateway.engine.plain import Answer, PlainExecutor, request_error
 from gateway.engine.reader import BatchedReader
 from gateway.engine.rows import RequestRows, Served
 from gateway.errors import MalformedRequestError, RequestError
-from gateway.http.graphiql.page import PAGE_HEADERS, page
+from gateway.http.graphiql.page import PAGE_HEADERS
 from gateway.http.request import GraphQLRequest, read_request
-from schema.declare import Example
 from schema.ports import ANONYMOUS
 
 log = logging.getLogger(__name__)
@@ -52,13 +50,13 @@ class GraphQLEndpoint:
     hub: ChangeHub
     commands: CommandForwarder
     tokens: TokenCodec
-    examples: Sequence[Example]
+    page: bytes
     max_wait_ms: int
 
     async def __call__(self, request: Request) -> Response:
         """Handles GET and POST."""
         if request.method == "GET" and _wants_page(request):
-            return Response(page("/graphql", self.examples), headers=dict(PAGE_HEADERS))
+            return Response(self.page, headers=dict(PAGE_HEADERS))
         media_type = _media_type(request)
         try:
             return await self._answer(request, media_type)

@@ -90,7 +90,7 @@ def filter_text(value: Any) -> str:
         value = "true" if value else "false"
     elif isinstance(value, date):
         value = value.isoformat()
-    return quote(str(value), safe="") or "%"
+    return quote(str(value), safe="", errors="surrogatepass") or "%"
 
 
 def sort_text(value: Any) -> bytes:

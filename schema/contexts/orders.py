@@ -94,7 +94,7 @@ context = BoundedContext(
         Example(
             "Latest orders",
             """# Five bounded contexts in one answer; every level of the tree is one trip to the store.
-{
+query LatestOrders {
   orders(first: 5) {
     totalCount
     nodes {
@@ -111,6 +111,21 @@ context = BoundedContext(
   }
 }
 """,
-        )
+        ),
+        Example(
+            "Confirm an order",
+            """# Put the id of a PLACED order into the variables. A refusal is an answer, not an error.
+mutation ConfirmOrder($input: ConfirmOrderInput!) {
+  confirmOrder(input: $input) {
+    __typename
+    ... on ConfirmOrderAccepted { receipt { token versions { id version } } order { id status version } }
+    ... on CommandRefused { code title detail fields { path message } }
+    ... on VersionConflict { expectedVersion currentVersion current { id } }
+    ... on OutcomeUnknown { commandId reason }
+  }
+}
+""",
+            {"input": {"order": "Order:..."}},
+        ),
     ],
 )

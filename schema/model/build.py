@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from projections.declare import Projection
-from schema.declare import ENTITY, EXTENSION, BoundedContext, EntityMark, ExtensionMark, Find, Get
+from schema.declare import ENTITY, EXTENSION, BoundedContext, EntityMark, Example, ExtensionMark, Find, Get
 from schema.errors import CompositionError
 from schema.model.commands import CommandReader
 from schema.model.fields import FieldReader, hints_of, place_of
@@ -42,8 +42,14 @@ def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projec
         inputs=dict(sorted(commands.inputs.items())),
         queries=dict(sorted(queries.items())),
         commands=dict(sorted(mutations.items())),
-        examples=tuple(example for context in contexts for example in context.examples),
+        examples=_examples(contexts),
     )
+
+
+def _examples(contexts: Sequence[BoundedContext]) -> tuple[Example, ...]:
+    """Queries before mutations: a newcomer looks before changing something."""
+    found = [example for context in contexts for example in context.examples]
+    return tuple(sorted(found, key=lambda example: "mutation" in example.query.partition("{")[0]))
 
 
 def _owners(

@@ -77,6 +77,8 @@ test("a mutation is accepted, and reads what it changed with its own token", asy
   const entities = entitiesOf(payload);
   assert.ok(entities.length > 0, "the example selects the changed entity");
   for (const [name, entity] of entities) assert.ok(entity?.id, `${name} is ${JSON.stringify(entity)}`);
+  const changed = payload.receipt.versions?.map(({ id }) => id) ?? [entities[0][1].id];
+  assert.ok(changed.includes(entities[0][1].id), "what was read is what was changed");
   await ide.unmarked();
   await mkdir(dirname(SCREENSHOT), { recursive: true });
   await ide.page.screenshot({ path: SCREENSHOT });

@@ -26,6 +26,8 @@ _CHANGE = (
     .where(aggregates.c.id == bindparam("of_id"))
     .values(version=bindparam("new_version"), state=bindparam("new_state"))
 )
+_CREATE = insert(aggregates)
+_CLAIM = insert(claims)
 _RELEASE = delete(claims).where(claims.c.name.in_(bindparam("names", expanding=True)))
 _HOLDERS = select(claims.c.name, claims.c.aggregate_id).where(claims.c.name.in_(bindparam("names", expanding=True)))
 
@@ -127,7 +129,7 @@ def _write_states(connection: Connection, pairs: Sequence[tuple[Stored[Any], Sto
         if before.version > 0
     ]
     if created:
-        connection.execute(insert(aggregates), created)
+        connection.execute(_CREATE, created)
     if changed:
         connection.execute(_CHANGE, changed)
 
@@ -145,7 +147,7 @@ def _write_claims(
     if released:
         connection.execute(_RELEASE, {"names": released})
     if taken:
-        connection.execute(insert(claims), taken)
+        connection.execute(_CLAIM, taken)
 
 
 def _claims(context: Context[Any], stored: Stored[Any]) -> frozenset[str]:

@@ -8,12 +8,16 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from examples.shop.service.errors import InputError
 from examples.shop.service.tables import answers
 
 KEPT_FOR = timedelta(hours=24)
+
+_FIRST = select(answers).where(answers.c.command_id == bindparam("key"))
+_KEEP = insert(answers)
+_FORGET = delete(answers).where(answers.c.answered_at < bindparam("before"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Answer:
 
 def first(connection: Connection, command_id: str, fingerprint: bytes) -> Answer | None:
     """The first answer to this key. Raises `InputError` when the key came with another command before."""
-    found = connection.execute(select(answers).where(answers.c.command_id == command_id)).one_or_none()
+    found = connection.execute(_FIRST, {"key": command_id}).one_or_none()
     if found is None:
         return None
     if found.fingerprint != fingerprint:
@@ -38,21 +42,20 @@ def first(connection: Connection, command_id: str, fingerprint: bytes) -> Answer
 
 def keep(connection: Connection, command_id: str, fingerprint: bytes, answer: Answer, now: datetime) -> None:
     """Keeps the answer, in the transaction of what it answers."""
-    connection.execute(
-        insert(answers).values(
-            command_id=command_id,
-            fingerprint=fingerprint,
-            status=answer.status,
-            aggregate_version=answer.aggregate_version,
-            body=answer.body,
-            answered_at=_seconds(now),
-        )
-    )
+    kept = {
+        "command_id": command_id,
+        "fingerprint": fingerprint,
+        "status": answer.status,
+        "aggregate_version": answer.aggregate_version,
+        "body": answer.body,
+        "answered_at": _seconds(now),
+    }
+    connection.execute(_KEEP, kept)
 
 
 def forget(connection: Connection, now: datetime) -> int:
     """Forgets the answers that are too old; returns how many."""
-    return connection.execute(delete(answers).where(answers.c.answered_at < _seconds(now - KEPT_FOR))).rowcount
+    return connection.execute(_FORGET, {"before": _seconds(now - KEPT_FOR)}).rowcount
 
 
 def _seconds(at: datetime) -> int:

@@ -25,22 +25,25 @@ class UnreadableError(ValueError):
 def encode(row: OutboxRow, source: str) -> Outgoing:
     """The record of a fact; `source` is the URI of the service."""
     subject = f"{row.aggregate}/{row.key}"
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": f"{subject}/{row.epoch}/{row.version}",
-        "ce_source": source,
-        "ce_type": row.type,
-        "ce_time": row.time,
-        "ce_subject": subject,
-        "ce_aggregateversion": str(row.version),
-        "ce_aggregateepoch": str(row.epoch) if row.epoch else None,
-        "ce_correlationid": row.correlation_id,
-        "ce_causationid": row.causation_id,
-        "traceparent": row.traceparent,
-        "content-type": "application/json",
-    }
-    encoded = [(name, value.encode()) for name, value in headers.items() if value is not None]
-    return Outgoing(row.key.encode(), row.data, encoded)
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"{subject}/{row.epoch}/{row.version}".encode()),
+        ("ce_source", source.encode()),
+        ("ce_type", row.type.encode()),
+        ("ce_time", row.time.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_aggregateversion", b"%d" % row.version),
+        ("content-type", b"application/json"),
+    ]
+    if row.epoch:
+        headers.append(("ce_aggregateepoch", b"%d" % row.epoch))
+    if row.correlation_id is not None:
+        headers.append(("ce_correlationid", row.correlation_id.encode()))
+    if row.causation_id is not None:
+        headers.append(("ce_causationid", row.causation_id.encode()))
+    if row.traceparent is not None:
+        headers.append(("traceparent", row.traceparent.encode()))
+    return Outgoing(row.key.encode(), row.data, headers)
 
 
 def decode(record: Incoming, listening: Listening[Any]) -> Heard | None:

@@ -7,8 +7,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Connection
@@ -20,6 +20,9 @@ from examples.shop.service.declare import Change, Command, Context, Creation, In
 from examples.shop.service.errors import ClientError, InputError, NotFoundError, RefusedError, VersionError
 from examples.shop.service.headers import aggregate_version
 from examples.shop.service.outbox import Trace
+
+# 64 random bits: short enough to read out; should two ever meet, the second command is decided again with another id.
+_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _decide(
 ) -> tuple[Stored[Any], list[Any]]:
     match asked.command:
         case Creation(decide=decide, lookup=lookup):
-            before = aggregates.new(f"{context.id_prefix}-{uuid4().hex}")
+            before = aggregates.new(f"{context.id_prefix}-{token_hex(_ID_BYTES)}")
             return before, list(decide(asked.input, lookup(connection, asked.input), now))
         case Change(decide=change):
             before = _existing(connection, context, asked)

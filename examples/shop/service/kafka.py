@@ -26,7 +26,7 @@ _BATCH_BYTES = 1_000_000
 _REQUEST_TIMEOUT_MS = 10_000
 # A bit more than aiokafka's own limit, so that its error, which says more, comes first.
 _ACKNOWLEDGED_WITHIN_S = 12.0
-_STOPPED_WITHIN_S = 2.0
+_STOPPED_WITHIN_S = 1.0
 _FETCH_RECORDS = 2_000
 # The embedded broker notices new records only at about half of this time; Kafka itself answers at once.
 _FETCH_WAIT_MS = 100
@@ -126,8 +126,9 @@ class KafkaPublisher:
         """
         batches: dict[int, tuple[Any, list[int]]] = {}
         full: set[int] = set()
+        places = {key: self._partition_of(key, self._partitions, self._partitions) for key in {r.key for r in records}}
         for index, record in enumerate(records):
-            partition: int = self._partition_of(record.key, self._partitions, self._partitions)
+            partition = places[record.key]
             if partition in full:
                 continue
             if partition not in batches:

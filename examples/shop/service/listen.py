@@ -53,11 +53,12 @@ class Listener:
             while True:
                 try:
                     await self.open()
-                    backoff.reset()
                     while True:
                         await self.listen_once()
+                        backoff.reset()
                 except (BrokerError, DBAPIError) as error:
-                    _logger.warning("%s: listening is interrupted: %s", self._context.name, error)
+                    if not backoff.failing:
+                        _logger.warning("%s: listening is interrupted, trying on: %s", self._context.name, error)
                     await self._source.close()
                     await asyncio.sleep(backoff.next_s())
         finally:

@@ -6,7 +6,7 @@ raises `BrokerError`, the caller closes the adapter, waits, and opens it anew.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from examples.shop.service.declare import Topic
 from examples.shop.service.errors import BrokerError
@@ -16,8 +16,7 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to publish; a value of None is a tombstone."""
 
     key: bytes
@@ -25,8 +24,7 @@ class Outgoing:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A record of the log."""
 
     topic: str

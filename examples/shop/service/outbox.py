@@ -7,7 +7,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -25,8 +25,7 @@ class Trace:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """A fact that is not yet published. `time` is RFC 3339 in UTC, `data` JSON or None for a tombstone."""
 
     seq: int
@@ -43,10 +42,11 @@ class OutboxRow:
 
 
 _PENDING = (
-    select(*(outbox.c[name] for name in OutboxRow.__dataclass_fields__))
+    select(*(outbox.c[name] for name in OutboxRow._fields))
     .order_by(outbox.c.seq)
     .limit(bindparam("limit"))
 )
+_ADD = insert(outbox)
 _PUBLISHED = delete(outbox).where(outbox.c.seq.in_(bindparam("seqs", expanding=True)))
 # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; long lists are slow to render before that.
 _DELETED_AT_ONCE = 1_000
@@ -72,12 +72,12 @@ def add(connection: Connection, rows: Sequence[dict[str, Any]], trace: Trace) ->
         "causation_id": trace.causation_id,
         "traceparent": trace.traceparent,
     }
-    connection.execute(insert(outbox), [fact | carried for fact in rows])
+    connection.execute(_ADD, [fact | carried for fact in rows])
 
 
 def pending(connection: Connection, limit: int) -> list[OutboxRow]:
     """The oldest rows, at most `limit`, in the order of publication."""
-    return [OutboxRow(*found) for found in connection.execute(_PENDING, {"limit": limit})]
+    return [OutboxRow._make(found) for found in connection.execute(_PENDING, {"limit": limit})]
 
 
 def published(connection: Connection, seqs: Sequence[int]) -> None:

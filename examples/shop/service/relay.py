@@ -56,7 +56,8 @@ class Relay:
                 try:
                     await self._publish_all()
                 except (BrokerError, DBAPIError) as error:
-                    _logger.warning("%s: publishing is interrupted: %s", self._source, error)
+                    if not self._backoff.failing:
+                        _logger.warning("%s: publishing is interrupted, trying on: %s", self._source, error)
                     await self._pause()
         finally:
             await self._publisher.close()
@@ -84,12 +85,17 @@ class Relay:
         while True:
             # Cleared before the look: what is committed after the look sets it again.
             self._committed.clear()
-            if await self.publish_once():
-                self._backoff.reset()
-            elif self._stopping:
-                return
-            else:
+            published = await self.publish_once()
+            self._went_well()
+            if not published:
+                if self._stopping:
+                    return
                 await self._wait_for_commit(_LOOK_EVERY_S)
+
+    def _went_well(self) -> None:
+        if self._backoff.failing:
+            _logger.warning("%s: publishing goes on", self._source)
+        self._backoff.reset()
 
     async def _pause(self) -> None:
         await self._publisher.close()

@@ -1,0 +1,108 @@
+"""A gateway in the test's own process, over any store and a network of the test's making."""
+
+import base64
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.app import create_app
+from gateway.compose import compose
+from gateway.settings import GatewaySettings, gateway_settings
+from projections.catalog import PROJECTIONS
+from projections.declare import Projection, View
+from projections.store.document import Document
+from projections.store.keys import Bucket, bucket_of, index_entries
+from projections.store.port import Applied, BucketChange, Change, ProjectorStore, ReaderStore
+from projections.wire import Codec
+from schema.catalog import CONTEXTS
+
+COMPOSED = compose(CONTEXTS, PROJECTIONS)
+NAMES = ("customers", "catalog", "orders", "payments", "shipping")
+KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def settings(**changes: str) -> GatewaySettings:
+    """Settings that need no server."""
+    environ = {
+        "HEADRACE_REDIS_URL": "redis://127.0.0.1:1",
+        "HEADRACE_SERVICES": ",".join(f"{name}=http://{name}.test" for name in NAMES),
+        "HEADRACE_TOKEN_KEYS": f"t1:{KEY}",
+    }
+    return gateway_settings(environ | changes)
+
+
+class Client:
+    """Sends GraphQL to a gateway."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def ask(
+        self, query: str, variables: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] = {}, **body: Any
+    ) -> dict[str, Any]:
+        """The decoded answer of a POST, whatever its status."""
+        response = await self.http.post(
+            "/graphql", json={"query": query, "variables": variables, **body}, headers=dict(headers)
+        )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def data(self, query: str, variables: Mapping[str, Any] | None = None, **body: Any) -> dict[str, Any]:
+        """The data of an answer without errors."""
+        answer = await self.ask(query, variables, **body)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+
+@asynccontextmanager
+async def gateway(
+    store: ReaderStore, handler: Handler | None = None, *, composed: Any = COMPOSED, **changes: str
+) -> AsyncGenerator[Client]:
+    """A gateway over `store`; commands reach `handler`, which refuses the connection when it is None."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    app = create_app(settings(**changes), composed, store, httpx.MockTransport(handler or refuse))
+    async with app.router.lifespan_context(app) as state:
+        transport = httpx.ASGITransport(_with_state(app, state or {}))
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http:
+            yield Client(http)
+
+
+def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = dict(state)
+        await app(scope, receive, send)
+
+    return call
+
+
+async def put(
+    store: ProjectorStore,
+    projection: Projection[Any, Any],
+    id: str,
+    view: View | None,
+    version: int = 1,
+    buckets: int = 1,
+) -> None:
+    """Stores a view as the projector would, whatever was there."""
+    bucket = Bucket(projection.name, projection.version, bucket_of(id, buckets))
+    codec: Codec[View] = Codec(projection.view)
+    (old,) = await store.documents(bucket, [id])
+    old_view = codec.decode(old.view) if old and old.view else None
+    change = Change(
+        id,
+        old.at if old else None,
+        Document(0, version, 0, codec.encode(view) if view else None),
+        frozenset(index_entries(projection.indexes, id, old_view)),
+        frozenset(index_entries(projection.indexes, id, view)),
+    )
+    outcome = await store.apply(BucketChange(bucket, [change]))
+    assert isinstance(outcome, Applied), outcome

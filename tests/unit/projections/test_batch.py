@@ -1,0 +1,61 @@
+"""Cutting decoded records into slices."""
+
+from projections.batch import MAX_ITEMS, slices
+from projections.decode import Decoder
+from projections.log.port import Partition
+from projections.record import Outcome, Poison
+from projections.store.keys import bucket_of
+from tests.unit.projections.samples import carts, record
+
+decode = Decoder(carts).decode
+AT = Partition("shop.carts", 0)
+
+
+def outcomes(count: int, ids: int) -> list[Outcome]:
+    return [decode(record(id=f"c-{n % ids}", version=n // ids + 1, offset=n)) for n in range(count)]
+
+
+def test_nothing_is_no_slice() -> None:
+    assert list(slices([], 3)) == []
+
+
+def test_a_slice_has_at_most_so_many_aggregates_per_bucket_and_keeps_the_order() -> None:
+    batch = outcomes(1_000, 450)
+    for buckets in (1, 4):
+        cut = list(slices(batch, buckets))
+        assert [outcome for part in cut for outcome in sorted_by_offset(part.by_bucket)] == batch
+        for part in cut:
+            for number, share in part.by_bucket.items():
+                assert len({outcome.id for outcome in share if not isinstance(outcome, Poison)}) <= MAX_ITEMS  # type: ignore[union-attr]
+                assert all(bucket_of(outcome.id, buckets) == number for outcome in share)  # type: ignore[union-attr]
+        assert cut[-1].next == {AT: 1_000}
+    assert len(list(slices(batch, 1))) > len(list(slices(batch, 4)))
+
+
+def sorted_by_offset(by_bucket: dict[int, list[Outcome]]) -> list[Outcome]:
+    return sorted(
+        (outcome for share in by_bucket.values() for outcome in share), key=lambda outcome: outcome.record.offset
+    )
+
+
+def test_many_events_of_few_aggregates_are_one_slice() -> None:
+    [part] = slices(outcomes(1_000, 200), 1)
+    assert len(part.by_bucket[0]) == 1_000
+
+
+def test_poison_counts_each_and_goes_to_the_bucket_of_its_key() -> None:
+    batch = [decode(record(id="c-1", data=b"{", offset=n)) for n in range(MAX_ITEMS + 1)]
+    cut = list(slices(batch, 8))
+    assert [len(part.by_bucket[bucket_of("c-1", 8)]) for part in cut] == [MAX_ITEMS, 1]
+    assert [part.next for part in cut] == [{AT: MAX_ITEMS}, {AT: MAX_ITEMS + 1}]
+
+
+def test_what_is_of_no_bucket_moves_the_position_only() -> None:
+    [part] = slices([decode(record(aggregate="basket", offset=4))], 2)
+    assert (part.by_bucket, part.next) == ({}, {AT: 5})
+
+
+def test_the_newest_event_time_counts() -> None:
+    times = ["2024-05-01T12:00:00Z", "2024-05-03T12:00:00Z", "2024-05-02T12:00:00Z"]
+    [part] = slices([decode(record(id=f"c-{n}", time=time, offset=n)) for n, time in enumerate(times)], 1)
+    assert part.time_ms == {AT: 1_714_737_600_000}

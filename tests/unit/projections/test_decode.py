@@ -1,0 +1,180 @@
+"""What a record turns out to be: the envelope, the event, and every way in which it can be unusable."""
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from projections.decode import Decoder
+from projections.record import CAUSES, Decoded, Foreign, Heartbeat, Ignored, Poison, Record
+from tests.unit.projections.samples import OPENED, CartState, Item, Opened, Renamed, cart_states, carts, headers, record
+
+decode = Decoder(carts).decode
+decode_state = Decoder(cart_states).decode
+TIME_MS = 1_714_564_800_123
+
+
+def without(source: Record, *names: str, **instead: bytes) -> Record:
+    """The record with some headers left out or replaced."""
+    kept = tuple((name, value) for name, value in source.headers if name not in (*names, *instead))
+    return msgspec.structs.replace(source, headers=(*kept, *instead.items()))
+
+
+def test_binary_mode() -> None:
+    source = record(version=7, epoch=2)
+    opened = Opened(owner="ann", at=datetime(2024, 5, 1, 12, tzinfo=UTC), items=[Item(sku="s", price=Decimal("1.50"))])
+    assert decode(source) == Decoded("c-1", 2, 7, TIME_MS, opened, source)
+
+
+def test_the_epoch_is_0_and_the_time_is_the_log_s_when_left_out() -> None:
+    found = decode(without(record(), "ce_time"))
+    assert isinstance(found, Decoded)
+    assert (found.epoch, found.time_ms) == (0, 1_000)
+
+
+@pytest.mark.parametrize("kind", ["shop.carts.Opened", "Opened", "any.prefix.Opened"])
+def test_the_last_part_of_the_type_names_the_event(kind: str) -> None:
+    found = decode(record(kind=kind))
+    assert isinstance(found, Decoded)
+    assert isinstance(found.event, Opened)
+
+
+def test_a_whole_type_where_the_event_declares_one() -> None:
+    found = decode(record(kind="other.team.Renamed", data={"owner": "bob", "unknown": [{}]}))
+    assert isinstance(found, Decoded)
+    assert found.event == Renamed(owner="bob")
+    assert isinstance(decode(record(kind="my.team.Renamed", data=b"anything")), Ignored)
+
+
+def test_a_type_that_is_not_named_is_ignored_whatever_its_body() -> None:
+    source = record(version=4, kind="shop.carts.Weighed", data=b"\xff not JSON")
+    assert decode(source) == Ignored("c-1", 0, 4, TIME_MS, source)
+
+
+def test_another_aggregate_passes() -> None:
+    source = record(id="x", version="nonsense", aggregate="basket")
+    assert decode(source) == Foreign(source)
+
+
+def test_a_heartbeat() -> None:
+    beat = Record(
+        "shop.carts", 0, 3, None, None, (("ce_type", b"headrace.heartbeat"), ("ce_time", b"1970-01-01T00:00:01Z")), 9
+    )
+    assert decode(beat) == Heartbeat(1_000, beat)
+    assert decode(without(beat, "ce_time")) == Poison(
+        "headers", "attribute 'time' is missing", without(beat, "ce_time")
+    )
+
+
+def test_a_null_value_is_a_tombstone_of_a_state_topic_and_poison_elsewhere() -> None:
+    source = record(kind="shop.carts.CartRemoved", data=None, version=3)
+    assert decode_state(source) == Decoded("c-1", 0, 3, TIME_MS, None, source)
+    found = decode(source)
+    assert isinstance(found, Poison)
+    assert found.cause == "tombstone"
+
+
+def structured(**changes: Any) -> Record:
+    event = {
+        "specversion": "1.0",
+        "type": "shop.carts.CartState",
+        "subject": "cart/c-1",
+        "time": "2024-05-01T12:00:00.123+00:00",
+        "aggregateversion": 5,
+        "datacontenttype": "application/json",
+        "data": {"owner": "ann"},
+    } | changes
+    value = json.dumps({name: value for name, value in event.items() if value is not ...}).encode()
+    return Record("t", 0, 0, b"c-1", value, (("content-type", b"application/cloudevents+json; charset=utf-8"),), 1)
+
+
+def test_structured_mode() -> None:
+    source = structured(aggregateepoch=1)
+    assert decode_state(source) == Decoded("c-1", 1, 5, TIME_MS, CartState(owner="ann"), source)
+    source = structured(aggregateversion="6", data=..., data_base64=b64encode(b'{"owner":"bob"}').decode())
+    assert decode_state(source) == Decoded("c-1", 0, 6, TIME_MS, CartState(owner="bob"), source)
+    source = structured(data=...)
+    assert decode_state(source) == Decoded("c-1", 0, 5, TIME_MS, None, source)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"[]", b"{", b'{"type":1}', b"\xff\xfe", b'{"aggregateversion":1.5}', b'{"data_base64":"%"}', b"[" * 5000],
+)
+def test_a_broken_structured_event_is_poison(value: bytes) -> None:
+    source = msgspec.structs.replace(structured(), value=value)
+    found = decode_state(source)
+    assert isinstance(found, Poison)
+    assert found.cause == "headers"
+
+
+BROKEN: list[tuple[str, Record]] = [
+    ("headers", without(record(), "ce_type")),
+    ("headers", without(record(), "ce_subject")),
+    ("headers", without(record(), ce_type=b"")),
+    ("headers", without(record(), ce_type=b"\xff")),
+    ("headers", without(record(), ce_time=b"yesterday")),
+    ("headers", without(record(), ce_time=b"2024-05-01T12:00:00")),
+    ("headers", msgspec.structs.replace(record(), headers=())),
+    ("subject", without(record(), ce_subject=b"cart")),
+    ("subject", without(record(), ce_subject=b"/c-1")),
+    ("subject", without(record(), ce_subject=b"cart/")),
+    ("subject", without(record(), ce_subject=b"cart/c-2")),
+    ("subject", msgspec.structs.replace(record(), key=None)),
+    ("subject", msgspec.structs.replace(record(), key=b"\xff")),
+    ("subject", record(id="a\0b")),
+    ("subject", record(id="a\nb")),
+    ("subject", record(id="a\x85b")),
+    ("subject", record(id="x" * 256)),
+    ("version", without(record(), "ce_aggregateversion")),
+    *(
+        ("version", record(version=text))
+        for text in ("0", "-1", "1.0", "01", "+1", "1e3", "", " 1", "٣", 2**31, 10**30)
+    ),
+    *(("version", record(epoch=text)) for text in ("-1", "x", 2**31)),
+    ("body", record(data=b"")),
+    ("body", record(data=b"{")),
+    ("body", record(data=b"[]")),
+    ("body", record(data=b"\xff\xfe{}")),
+    ("body", record(data={"owner": 1})),
+    ("body", record(data={**OPENED, "at": "yesterday"})),
+    ("body", record(data={**OPENED, "items": [{"sku": "s", "price": "many"}]})),
+    ("body", record(data=b'{"deep":' + b"[" * 100_000)),
+    ("wire", record(data={**OPENED, "at": "2024-05-01T12:00:00"})),
+    ("wire", record(data={**OPENED, "items": [{"sku": "s", "price": "NaN"}]})),
+    ("wire", record(data={**OPENED, "items": [{"sku": "s", "price": "1e999999"}]})),
+    ("wire", record(data={**OPENED, "at": "0001-01-01T00:00:00+10:00"})),
+]
+
+
+@pytest.mark.parametrize(("cause", "source"), BROKEN)
+def test_a_record_that_cannot_be_used_is_poison(cause: str, source: Record) -> None:
+    found = decode(source)
+    assert isinstance(found, Poison)
+    assert (found.cause, found.record) == (cause, source)
+    assert found.detail
+    assert cause in CAUSES
+
+
+@pytest.mark.parametrize("id", ["x" * 255, "a b", "a:b/c", "ü" * 255, "{x}", "日本"])
+def test_ids_that_are_fine(id: str) -> None:
+    found = decode(record(id=id, version=2**31 - 1, epoch=2**31 - 1))
+    assert isinstance(found, Decoded)
+    assert found.id == id
+
+
+def test_a_time_before_1970_counts_as_0() -> None:
+    found = decode(record(time="1492-10-12T00:00:00Z"))
+    assert isinstance(found, Decoded)
+    assert found.time_ms == 0
+
+
+def test_headers_of_others_are_no_matter() -> None:
+    source = msgspec.structs.replace(
+        record(), headers=(("traceparent", b"\xff"), *headers("c-1", 1, "shop.carts.Opened").items(), ("x", b""))
+    )
+    assert isinstance(decode(source), Decoded)

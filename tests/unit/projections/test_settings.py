@@ -1,0 +1,119 @@
+"""Settings from the environment: everything that is wrong is told at once, and nothing of a secret."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from projections.errors import SettingsError
+from projections.settings import GATEWAY_NAMES, NAMES, WorkerSettings, choice, described, integer, read, setting
+
+GOOD = {"HEADRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9092", "HEADRACE_REDIS_URL": "redis://127.0.0.1:6379"}
+
+
+def problems(environ: dict[str, str], cls: type[object] = WorkerSettings) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(cls, environ, elsewhere=GATEWAY_NAMES)
+    return list(caught.value.problems)
+
+
+def test_defaults() -> None:
+    found = read(WorkerSettings, GOOD)
+    assert found == WorkerSettings(kafka_bootstrap="127.0.0.1:9092", redis_url="redis://127.0.0.1:6379")
+    assert (found.buckets, found.projections, found.exit_on_stdin_eof) == (1, (), False)
+
+
+def test_everything_set() -> None:
+    found = read(
+        WorkerSettings,
+        {
+            "HEADRACE_KAFKA_BOOTSTRAP": "a:1,[::1]:2",
+            "HEADRACE_REDIS_URL": "rediss://user:secret@host:6380/1",
+            "HEADRACE_PROJECTIONS": " orders, payments ,",
+            "HEADRACE_BUCKETS": "16",
+            "HEADRACE_BATCH_RECORDS": "100",
+            "HEADRACE_FETCH_MAX_WAIT_MS": "10",
+            "HEADRACE_QUARANTINE_MAX": "0",
+            "HEADRACE_EXIT_ON_STDIN_EOF": "1",
+            "HEADRACE_LOG_LEVEL": "DEBUG",
+            "HEADRACE_SERVICES": "read by the gateway",
+            "PATH": "/bin",
+        },
+        elsewhere=GATEWAY_NAMES,
+    )
+    assert found.projections == ("orders", "payments")
+    assert (found.buckets, found.fetch_max_wait_ms, found.quarantine_max, found.log_level) == (16, 10, 0, "DEBUG")
+    assert found.exit_on_stdin_eof
+    assert "secret" not in repr(found)
+
+
+def test_all_problems_at_once() -> None:
+    found = problems(
+        {
+            "HEADRACE_REDIS_URL": "http://:pa55word@",
+            "HEADRACE_BUCKETS": "0",
+            "HEADRACE_LOG_LEVEL": "chatty",
+            "HEADRACE_BATCH_RECORDS": "many",
+            "HEADRACE_EXIT_ON_STDIN_EOF": "yes",
+            "HEADRACE_BUKETS": "1",
+            "HEADRACE_QQ": "1",
+        }
+    )
+    assert found == [
+        "HEADRACE_KAFKA_BOOTSTRAP is missing: brokers to ask for the others; "
+        "for example HEADRACE_KAFKA_BOOTSTRAP=127.0.0.1:9092",
+        "HEADRACE_REDIS_URL is not the URL of a Redis or Valkey server: it does not begin with redis://, rediss:// or "
+        "unix://; for example HEADRACE_REDIS_URL=redis://127.0.0.1:6379",
+        "HEADRACE_BUCKETS is not a whole number from 1 to 1024: 0 is out of range; for example HEADRACE_BUCKETS=1",
+        "HEADRACE_BATCH_RECORDS is not a whole number from 1 to 10000: 'many'; for example HEADRACE_BATCH_RECORDS=500",
+        "HEADRACE_EXIT_ON_STDIN_EOF is not 0 or 1: 'yes'; for example HEADRACE_EXIT_ON_STDIN_EOF=1",
+        "HEADRACE_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR: 'chatty'; for example HEADRACE_LOG_LEVEL=DEBUG",
+        "HEADRACE_BUKETS is not a setting; did you mean HEADRACE_BUCKETS?",
+        "HEADRACE_QQ is not a setting",
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "host", "host:", ":9092", "host:port", "host:0", "host:70000", "a:1,,b:2"])
+def test_a_bootstrap_that_is_no_list_of_hosts(value: str) -> None:
+    assert len(problems({**GOOD, "HEADRACE_KAFKA_BOOTSTRAP": value})) == 1
+
+
+@pytest.mark.parametrize("value", ["redis://", "redis://host:port", "redis://host:99999", "tcp://host"])
+def test_a_url_that_names_no_store(value: str) -> None:
+    assert len(problems({**GOOD, "HEADRACE_REDIS_URL": value})) == 1
+
+
+def test_a_secret_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("redis://:pa55@host:1\n")
+    bootstrap = {"HEADRACE_KAFKA_BOOTSTRAP": "a:1"}
+    assert read(WorkerSettings, {**bootstrap, "HEADRACE_REDIS_URL_FILE": str(file)}).redis_url == "redis://:pa55@host:1"
+    [both] = problems({**GOOD, "HEADRACE_REDIS_URL_FILE": str(file)})
+    assert "both HEADRACE_REDIS_URL and HEADRACE_REDIS_URL_FILE are set" in both
+    [missing] = problems({**bootstrap, "HEADRACE_REDIS_URL_FILE": str(tmp_path / "none")})
+    assert "cannot be read: FileNotFoundError" in missing
+    file.write_text("")
+    [empty] = problems({**bootstrap, "HEADRACE_REDIS_URL_FILE": str(file)})
+    assert empty.startswith("HEADRACE_REDIS_URL is missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    mode: str = setting("how", choice("fast", "slow"))
+    names: tuple[str, ...] = setting("who", NAMES, default=("x",))
+    size: int = setting("how many", integer(1, 9, example=3), default=2)
+
+
+def test_another_class_and_prefix() -> None:
+    assert read(Other, {"X_MODE": "slow", "X_NAMES": "a"}, "X_") == Other(mode="slow", names=("a",), size=2)
+    assert list(described(Other, "X_")) == ["X_MODE", "X_NAMES", "X_SIZE"]
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, (about, _) in described(WorkerSettings).items():
+        assert about.help, name
+        assert about.kind.parse(about.kind.example) is not None
+
+
+def test_no_name_belongs_to_both_processes() -> None:
+    assert not GATEWAY_NAMES & described(WorkerSettings).keys()
