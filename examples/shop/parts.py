@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from examples.shop.settings import SERVICES
 from gateway.dev.part import Launch, Part
-from gateway.dev.ports import LOOPBACK, free_port
+from gateway.dev.ports import LOOPBACK, free_port, is_free
 from gateway.dev.probes import http_answers
 from gateway.dev.servers import SERVER_ENV, ServerLaunch, kafka_launch, valkey_launch
 
@@ -20,9 +21,11 @@ ROOT = Path(__file__).parents[2]
 # Made here for every run, or meant for the run itself.
 _OWN = ("KAFKA_BOOTSTRAP", "REDIS_URL", "SERVICES", "TOKEN_KEYS", "HOST", "PORT", "VERBOSE")
 _NOT_PASSED_ON = {f"HEADRACE_{name}{suffix}" for name in _OWN for suffix in ("", "_FILE")}
-# From send to receipt over eight partitions of Tansu: 23 ms when the broker may hold an answer back for 500 ms, 2 to 7
-# when it may for 10.
-_FETCH_MAX_WAIT_MS = "10"
+# Over eight partitions of Tansu a record takes 25 ms from send to receipt when the broker may hold an answer back for
+# 100 ms, 5 when it may for 50, 3 for 10; without records that costs 23 % of a core with 50, 48 % with 10.
+_FETCH_MAX_WAIT_MS = "50"
+# A run's services listen side by side on ports that follow from the gateway's: two runs never reach for the same ones.
+_SERVICE_PORTS_FROM, _SLOTS, _SLOT = 12_000, 1_000, 8
 _SERVER_ATTEMPTS = 5
 
 
@@ -36,9 +39,20 @@ def kafka(folder: Path) -> Part:
     return _server("kafka", kafka_launch, folder)
 
 
-def shop(kafka_address: str, data: Path) -> Part:
+def service_ports(gateway_port: int) -> dict[str, int]:
+    """A free port for every write service, known before they start, so that the gateway can start beside them."""
+    first = _SERVICE_PORTS_FROM + gateway_port % _SLOTS * _SLOT
+    free = (port for port in range(first, first + _SLOT) if is_free(port))
+    return {service: next(free, None) or free_port() for service in SERVICES}
+
+
+def shop(kafka_address: str, data: Path, ports: Mapping[str, int]) -> Part:
     """All five write services in one process; it prints their addresses, one line each."""
-    settings = {"SHOP_KAFKA_BOOTSTRAP": kafka_address, "SHOP_DATA": str(data)}
+    settings = {
+        "SHOP_KAFKA_BOOTSTRAP": kafka_address,
+        "SHOP_DATA": str(data),
+        "SHOP_PORTS": ",".join(f"{service}={port}" for service, port in ports.items()),
+    }
     return Part("shop", lambda: _python(["-m", "examples.shop", "serve"], settings, ready_line="shop ready"))
 
 

@@ -22,7 +22,7 @@ from examples.shop.service.errors import SettingsError
 from examples.shop.settings import SERVICES, read_databases
 from gateway.dev.errors import DevError, PartError, PortTakenError
 from gateway.dev.folder import RunFolder, run_folder_path
-from gateway.dev.ports import is_free
+from gateway.dev.ports import LOOPBACK, is_free
 from gateway.dev.supervisor import Supervisor, supervise
 from gateway.dev.warden import Warden
 
@@ -49,9 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         port = gateway_port(os.environ)
         with RunFolder(run_folder_path(port)) as folder:
-            _await_port(port)
             warden = Warden(folder.path, keep_open=[folder.lock])
             try:
+                _await_port(port)
                 asyncio.run(_Run(folder.path, port, options).supervised(warden))
             finally:
                 warden.close()
@@ -103,12 +103,13 @@ class _Run:
         kafka = (await supervisor.start(parts.kafka(self._folder))).addresses["kafka"]
         data = self._folder / "data"
         data.mkdir()
+        ports = parts.service_ports(self._port)
+        services = {service: f"http://{LOOPBACK}:{port}" for service, port in ports.items()}
         async with asyncio.TaskGroup() as group:
-            shop = group.create_task(supervisor.start(parts.shop(kafka, data)))
+            group.create_task(supervisor.start(parts.shop(kafka, data, ports)))
             group.create_task(supervisor.start(parts.projector(kafka, redis)))
-        services = {context: shop.result().addresses[context] for context in SERVICES}
-        gateway = await supervisor.start(parts.gateway(self._port, redis, services))
-        url = gateway.addresses["gateway"]
+            gateway = group.create_task(supervisor.start(parts.gateway(self._port, redis, services)))
+        url = gateway.result().addresses["gateway"]
         self._note(gateway=url, redis=redis, kafka=kafka, services=services)
         return url
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-CUSTOMERS, PRODUCTS, ORDERS = 40, 30, 70
+CUSTOMERS, PRODUCTS, ORDERS = 25, 25, 45
 _SIDE_BY_SIDE = 12
 _ANSWER_WITHIN_S = 20.0
 _RETRY_AFTER_S = 0.1

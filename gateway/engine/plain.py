@@ -102,12 +102,7 @@ class PlainExecutor:
             document = parse(query, max_tokens=MAX_TOKENS)
         except GraphQLSyntaxError as error:
             return [error]
-        except RecursionError:
-            return [GraphQLSyntaxErrorTooDeep]
         return validate(self._schema, document, max_errors=20) or document
-
-
-GraphQLSyntaxErrorTooDeep: Final = GraphQLError("the document is nested too deeply")
 
 
 class InvalidDocumentError(ValidationError):
@@ -115,8 +110,7 @@ class InvalidDocumentError(ValidationError):
 
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__(errors[0].message)
-        syntax = isinstance(errors[0], GraphQLSyntaxError) or errors[0] is GraphQLSyntaxErrorTooDeep
-        code = code_of(ParseError() if syntax else ValidationError())
+        code = code_of(ParseError() if isinstance(errors[0], GraphQLSyntaxError) else ValidationError())
         self.errors = [_formatted(error, error.message, code) for error in errors]
 
 

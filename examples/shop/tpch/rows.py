@@ -5,7 +5,7 @@ the order of the order's key); money and shares are exact.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +17,24 @@ from examples.shop.tpch.errors import GenerateError
 
 Lines = Iterable[str]
 """The lines of a CSV file, its header first."""
+Open = Callable[[str], Lines]
+"""Gives the lines of a table (`lineitem`) from the beginning, each time it is called."""
+
+OPEN, PARTLY, FINISHED = "O", "P", "F"
+"""The status of a line (`O`, `F`) and of an order: no line, some lines, all lines are finished."""
+_LINE_COLUMNS = (
+    "l_orderkey",
+    "l_linenumber",
+    "l_partkey",
+    "l_quantity",
+    "l_extendedprice",
+    "l_discount",
+    "l_tax",
+    "l_linestatus",
+    "l_shipdate",
+    "l_receiptdate",
+    "l_shipmode",
+)
 
 
 class LineItem(NamedTuple):
@@ -51,31 +69,19 @@ def rows(lines: Lines, *columns: str) -> Iterator[tuple[str, ...]]:
     header = next(table, [])
     missing = [column for column in columns if column not in header]
     if missing:
-        raise GenerateError(f"the generator's files have no column {', '.join(missing)}: another version of it is needed")
+        raise GenerateError(
+            f"the generator's files have no column {', '.join(missing)}: another version of it is needed"
+        )
     return map(itemgetter(*map(header.index, columns)), table)
 
 
-def orders(orders_csv: Lines, lineitem_csv: Lines) -> Iterator[OrderRow]:
-    """Every order with its lines. Raises `GenerateError` when the two files do not go together."""
-    items = groupby(
-        rows(
-            lineitem_csv,
-            "l_orderkey",
-            "l_linenumber",
-            "l_partkey",
-            "l_quantity",
-            "l_extendedprice",
-            "l_discount",
-            "l_tax",
-            "l_linestatus",
-            "l_shipdate",
-            "l_receiptdate",
-            "l_shipmode",
-        ),
-        key=itemgetter(0),
-    )
-    heads = rows(orders_csv, "o_orderkey", "o_custkey", "o_orderstatus", "o_totalprice", "o_orderdate")
+def order_rows(table: Open) -> Iterator[OrderRow]:
+    """Every order with its lines. Raises `GenerateError` when the two tables do not go together."""
+    items = groupby(rows(table("lineitem"), *_LINE_COLUMNS), key=itemgetter(0))
+    heads = rows(table("orders"), "o_orderkey", "o_custkey", "o_orderstatus", "o_totalprice", "o_orderdate")
     for key, customer, status, total, day in heads:
+        if status not in (OPEN, PARTLY, FINISHED):
+            raise GenerateError(f"order {key} has the unknown status {status!r}")
         of_order, group = next(items, ("", iter(())))
         if of_order != key:
             raise GenerateError(f"order {key} is followed by the lines of {of_order or 'no order'}")

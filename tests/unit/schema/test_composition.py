@@ -11,6 +11,7 @@ from gateway.compose import compose
 from projections import Event, Index, Part, Personal, Projection, View
 from projections.catalog import PROJECTIONS
 from projections.errors import DefinitionError
+from projections.store.memory import MemoryStore
 from schema import (
     BoundedContext,
     Connection,
@@ -31,6 +32,7 @@ from schema import (
 from schema.catalog import CONTEXTS
 from schema.errors import CompositionError
 from schema.model import Graph, build_graph
+from tests.serving import gateway, put
 
 
 class Colour(Enum):
@@ -356,7 +358,7 @@ def test_removing_a_context_that_no_other_builds_on_leaves_the_rest() -> None:
     assert "payments" in graph.objects["Order"].fields
 
 
-def whole_graph() -> Graph:
+def whole_contexts() -> list[BoundedContext]:
     @part(Wheel)
     class BikeWheel:
         size: int = field(
@@ -371,7 +373,7 @@ def whole_graph() -> Graph:
         wheels: list[BikeWheel]
         shout: str = computed(str.upper, needs=["name"])
 
-        @strawberry.field(description="With code.")
+        @strawberry.field(description="With code.")  # type: ignore[untyped-decorator]
         def whisper(self, times: int = 1) -> str:
             return self.name.lower() * times
 
@@ -384,7 +386,24 @@ def whole_graph() -> Graph:
 
     marked = entity(bike_docs, rows=RowRule("maker_id", claim="maker"), tags=["public"])(Bike)
     Query.__annotations__ = {"bike": marked | None, "bikes": Connection[marked], "bikes_of": Connection[marked]}  # type: ignore[valid-type]
-    return build_graph([BoundedContext("bikes", entities=[marked], query=Query), makers], SERVED)
+    return [BoundedContext("bikes", entities=[marked], query=Query), makers]
+
+
+def whole_graph() -> Graph:
+    return build_graph(whole_contexts(), SERVED)
+
+
+@pytest.mark.parametrize("query", ['{ bike(id: "b-1") { shout whisper(times: 2) colours wheels { size } } }'])
+async def test_computed_code_and_enum_lists_are_resolved(query: str) -> None:
+    graph_contexts = whole_contexts()
+    store = MemoryStore()
+    view = BikeView(
+        name="Roar", maker_id="m-1", price=None, colour=Colour.RED, wheels=[Wheel(size=28)], colours=[Colour.RED]
+    )
+    await put(store, bike_docs, "b-1", view)
+    async with gateway(store, composed=compose(graph_contexts, SERVED)) as client:
+        data = await client.data(query)
+    assert data["bike"] == {"shout": "ROAR", "whisper": "roarroar", "colours": ["RED"], "wheels": [{"size": 28}]}
 
 
 def test_metadata_is_recorded() -> None:

@@ -1,0 +1,75 @@
+"""Any page of any list, from any bound, in both directions: the store in memory and Valkey give one answer."""
+
+from __future__ import annotations
+
+import uuid
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.dev.servers import EmbeddedValkey
+from projections.store.document import Document
+from projections.store.keys import Bucket, Entry, bucket_of, member
+from projections.store.memory import MemoryStore
+from projections.store.port import BucketChange, Change, PageQuery
+from projections.store.redis import RedisStore
+
+titles = st.one_of(st.none(), st.text("ab\0\x01é\U0001f6d2", max_size=4))
+ids = st.text("xyz/:{}é", min_size=1, max_size=3)
+rows = st.dictionaries(ids, titles, max_size=12)
+bounds = st.one_of(st.none(), st.builds(member, titles, ids))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[dict[str, str | None], int, list[PageQuery]]:
+    """Rows of a list, the number of buckets, and pages of it; bounds are often rows of the list."""
+    listed = draw(rows)
+    buckets = draw(st.sampled_from([1, 3]))
+    there = st.sampled_from([member(title, id) for id, title in listed.items()]) if listed else st.none()
+    bound = st.one_of(bounds, there, st.none())
+    queries = draw(
+        st.lists(
+            st.builds(
+                PageQuery,
+                projection=st.just("p"),
+                generation=st.just(1),
+                buckets=st.just(buckets),
+                index=st.just("i"),
+                values=st.sampled_from([(), ("none",)]),
+                limit=st.integers(0, 6),
+                descending=st.booleans(),
+                after=bound,
+                before=bound,
+                backward=st.booleans(),
+            ),
+            min_size=5,
+            max_size=10,
+        )
+    )
+    return listed, buckets, queries
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=cases())
+async def test_memory_and_valkey_agree(
+    valkey: EmbeddedValkey, case: tuple[dict[str, str | None], int, list[PageQuery]]
+) -> None:
+    listed, buckets, queries = case
+    projection = f"p{uuid.uuid4().hex}"
+    queries = [
+        PageQuery(projection, 1, buckets, q.index, q.values, q.limit, q.descending, q.after, q.before, q.backward)
+        for q in queries
+    ]
+    memory, real = MemoryStore(), RedisStore(valkey.url)
+    try:
+        for version, (id, title) in enumerate(listed.items(), 1):
+            entry = Entry("i", (), member(title, id))
+            change = Change(id, None, Document(0, version, 0, b"{}"), added=frozenset([entry]))
+            for store in (memory, real):
+                await store.apply(BucketChange(Bucket(projection, 1, bucket_of(id, buckets)), [change]))
+        _, expected = await memory.read([], queries)
+        _, found = await real.read([], queries)
+    finally:
+        await real.close()
+    for query, page, model in zip(queries, found, expected, strict=True):
+        assert (query, page) == (query, model)
