@@ -73,6 +73,7 @@ def _check(composed: Composed) -> int:
 
 def _serve(settings: GatewaySettings, composed: Composed) -> int:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every command, which is what metrics are for
     config = uvicorn.Config(
         create_app(settings, composed),
         host=settings.host,

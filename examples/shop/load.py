@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from sqlalchemy.exc import DBAPIError
 
 from examples.shop.service.errors import SettingsError
 from examples.shop.settings import SERVICES, read_databases
@@ -92,10 +93,13 @@ async def until_shown(
 ) -> float:
     """Waits until the gateway (its base URL is the client's) shows all of it; returns the seconds from the call on.
 
-    Raises `NotShownError` when nothing has changed for a minute.
+    Raises `NotShownError` when nothing has changed for a minute, or a database is gone.
     """
-    with opened(databases) as engines:
-        return await shown.until_shown(gateway, engines, report.written, progress)
+    try:
+        with opened(databases) as engines:
+            return await shown.until_shown(gateway, engines, report.written, progress)
+    except (NotRunningError, DBAPIError) as error:
+        raise NotShownError(f"the history is written, and the shop is gone: {error}") from error
 
 
 def main(arguments: Sequence[str]) -> int:

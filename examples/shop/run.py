@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,13 @@ from pathlib import Path
 import httpx
 
 from examples.shop import parts
+from examples.shop.load import load, until_shown
 from examples.shop.seed import SeedError, seed
 from examples.shop.service.errors import SettingsError
 from examples.shop.settings import SERVICES, read_databases
+from examples.shop.tpch.errors import LoadError, NotShownError, PartlyLoadedError
+from examples.shop.tpch.generate import checked_scale
+from examples.shop.tpch.progress import shown_progress
 from gateway.dev.errors import DevError, PartError, PortTakenError
 from gateway.dev.folder import RunFolder, run_folder_path
 from gateway.dev.ports import LOOPBACK, is_free
@@ -32,6 +37,8 @@ _PORT_FREE_WITHIN_S = 2.0
 _SHOWN_WITHIN_S = 15.0
 _POLL_S = 0.05
 
+# Order 3 of TPC-H is fulfilled at every scale.
+_COMPLETED_ORDER = "Order:3"
 _EXAMPLE = """query {{
     order(id: "{order}") {{
       status placedAt total
@@ -48,16 +55,17 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     try:
         port = gateway_port(os.environ)
+        scale = None if options.tpch is None else checked_scale(options.tpch)
         with RunFolder(run_folder_path(port)) as folder:
             warden = Warden(folder.path, keep_open=[folder.lock])
             try:
                 _await_port(port)
-                asyncio.run(_Run(folder.path, port, options).supervised(warden))
+                asyncio.run(_Run(folder.path, port, scale, options).supervised(warden))
             finally:
                 warden.close()
-    except (PartError, SeedError, httpx.TransportError) as error:
+    except (PartError, SeedError, NotShownError, PartlyLoadedError, httpx.TransportError) as error:
         return _fail(1, error)
-    except (DevError, SettingsError) as error:
+    except (DevError, SettingsError, LoadError) as error:
         return _fail(2, error)
     except BrokenPipeError:  # nobody reads what is printed: `make run | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the interpreter ends
@@ -78,13 +86,14 @@ def gateway_port(environment: Mapping[str, str]) -> int:
 class _Run:
     """One run: its folder, its options, and the story that the supervisor plays."""
 
-    def __init__(self, folder: Path, port: int, options: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, port: int, scale: float | None, options: argparse.Namespace) -> None:
         self._folder = folder
         self._port = port
+        self._scale = scale
         self._options = options
-        self._started = time.monotonic()
 
     async def supervised(self, warden: Warden) -> None:
+        tempfile.tempdir = str(self._folder)  # what is made on the way goes with the run
         await supervise(self._story, warden, say=_say, log=_tell if self._options.verbose else _drop)
 
     async def _story(self, supervisor: Supervisor) -> None:
@@ -92,7 +101,7 @@ class _Run:
             _leave_with(os.getppid())
         url = await self._start(supervisor)
         async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
-            order = await self._seed(client)
+            order = await (self._seed(client) if self._scale is None else self._load(client, self._scale))
             await _until_shown(client, order)
         _say(f"\nGraphiQL: {url}/graphql   a query to paste:\n\n  {_EXAMPLE.format(order=order)}\n")
         _say(f"ready {url}/graphql")
@@ -115,11 +124,13 @@ class _Run:
 
     def _note(self, **addresses: object) -> None:
         """Leave the addresses for `python -m examples.shop load`."""
-        databases = read_databases({"SHOP_DATA": str(self._folder / "data")}, SERVICES)
         note = self._folder / "shop.json"
         part = note.with_suffix(".part")
-        part.write_text(json.dumps({**addresses, "databases": databases}, indent=2), encoding="utf-8")
+        part.write_text(json.dumps({**addresses, "databases": self._databases()}, indent=2), encoding="utf-8")
         part.rename(note)
+
+    def _databases(self) -> Mapping[str, str]:
+        return read_databases({"SHOP_DATA": str(self._folder / "data")}, SERVICES)
 
     async def _seed(self, client: httpx.AsyncClient) -> str:
         """Fill the shop; the global id of an order to show."""
@@ -128,6 +139,14 @@ class _Run:
         kinds = ", ".join(f"{count} {name}" for name, count in report.accepted.items())
         _say(f"seeded with {total} commands in {report.took_s:.1f} s: {kinds}")
         return report.shown_order
+
+    async def _load(self, client: httpx.AsyncClient, scale: float) -> str:
+        """Load the TPC-H history and wait until it is shown; the global id of an order to show."""
+        with shown_progress() as progress:
+            report = await load(scale, self._databases(), progress)
+            shown_in_s = await until_shown(client, self._databases(), report, progress)
+        _say(report.told(shown_in_s))
+        return _COMPLETED_ORDER
 
 
 async def _until_shown(client: httpx.AsyncClient, order: str) -> None:
@@ -158,7 +177,7 @@ def _leave_with(parent: int) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.shop run", description=__doc__.partition("\n")[0])
-    parser.add_argument("--tpch", type=float, metavar="SCALE", help="the TPC-H history of this scale instead of seeds")
+    parser.add_argument("--tpch", metavar="SCALE", help="the TPC-H history of this scale instead of seeds")
     parser.add_argument("--verbose", action="store_true", default=bool(os.environ.get("HEADRACE_VERBOSE")))
     parser.add_argument("--stop-with-parent", action="store_true", help="stop when the process that started it ends")
     return parser.parse_args(arguments)

@@ -1,10 +1,10 @@
-"""Files and functions stay small: what grew was once sensible too."""
+"""Files and functions stay small: what grew was once sensible too. For tests only the hard cap holds."""
 
 import ast
 from pathlib import Path
 from typing import Final
 
-from tests.architecture.tree import ROOT, files, named, parsed, python_files
+from tests.architecture.tree import files, named, parsed, python_files
 
 SOFT_LINES: Final = 300
 HARD_LINES: Final = 500
@@ -27,7 +27,7 @@ def lines(path: Path) -> int:
 def test_files_stay_below_the_caps() -> None:
     sizes = {named(path): lines(path) for path in code_files()}
     assert {name: size for name, size in sizes.items() if size > HARD_LINES} == {}
-    long = {name: size for name, size in sizes.items() if size > SOFT_LINES}
+    long = {name: size for name, size in sizes.items() if size > SOFT_LINES and not name.startswith("tests/")}
     unexplained = {name: size for name, size in long.items() if name not in ABOVE_THE_SOFT_CAP}
     assert unexplained == {}, f"split it, or say in {Path(__file__).name} why not"
     assert set(ABOVE_THE_SOFT_CAP) - set(long) == set(), "no longer above the soft cap: take it off the list"
@@ -47,4 +47,3 @@ def test_functions_stay_below_the_cap() -> None:
 def test_the_median_file_is_about_120_lines() -> None:
     sizes = sorted(lines(path) for path in python_files("projections", "schema", "gateway") if path.stat().st_size)
     assert sizes[len(sizes) // 2] <= 150
-    assert (ROOT / "pyproject.toml").exists()

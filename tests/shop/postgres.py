@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -60,7 +61,7 @@ def running(programs: Path) -> Iterator[str]:
             until(lambda: subprocess.run(ready, check=False).returncode == 0, what="PostgreSQL")
             yield f"postgresql+psycopg://shop@127.0.0.1:{port}/postgres"
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # does not wait for clients
             server.wait(10)
     finally:
         shutil.rmtree(folder)

@@ -78,9 +78,14 @@ class ServiceUnderTest:
         rows = await self.database.read(lambda connection: connection.execute(select(replicas)).all())
         return {row.id: (row.version, row.kept) for row in rows}
 
-    def relay(self, log: MemoryLog) -> Relay:
-        """A relay to a log in memory."""
-        return Relay(self.database, MemoryPublisher(log, self.context.topic), f"/shop/{self.context.name}")
+    @asynccontextmanager
+    async def relay(self, log: MemoryLog) -> AsyncIterator[Relay]:
+        """A relay to a log in memory, at rest."""
+        relay = Relay(self.database, MemoryPublisher(log, self.context.topic), f"/shop/{self.context.name}")
+        try:
+            yield relay
+        finally:
+            await relay.close()
 
     def listener(self, log: MemoryLog) -> Listener:
         """A listener to a log in memory."""

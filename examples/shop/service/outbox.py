@@ -41,11 +41,7 @@ class OutboxRow(NamedTuple):
     traceparent: str | None = None
 
 
-_PENDING = (
-    select(*(outbox.c[name] for name in OutboxRow._fields))
-    .order_by(outbox.c.seq)
-    .limit(bindparam("limit"))
-)
+_PENDING = select(*(outbox.c[name] for name in OutboxRow._fields)).order_by(outbox.c.seq).limit(bindparam("limit"))
 _ADD = insert(outbox)
 _PUBLISHED = delete(outbox).where(outbox.c.seq.in_(bindparam("seqs", expanding=True)))
 # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535; long lists are slow to render before that.

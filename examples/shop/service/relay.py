@@ -60,8 +60,12 @@ class Relay:
                         _logger.warning("%s: publishing is interrupted, trying on: %s", self._source, error)
                     await self._pause()
         finally:
-            await self._publisher.close()
-            self._unlock()
+            await self.close()
+
+    async def close(self) -> None:
+        """Lets go of the broker and of the right to publish. `run` does it by itself."""
+        await self._publisher.close()
+        self._unlock()
 
     async def publish_once(self) -> bool:
         """Publishes the oldest facts; False when there were none, or another process publishes.
@@ -98,8 +102,7 @@ class Relay:
         self._backoff.reset()
 
     async def _pause(self) -> None:
-        await self._publisher.close()
-        self._unlock()
+        await self.close()
         if not self._stopping:
             await asyncio.sleep(self._backoff.next_s())
 

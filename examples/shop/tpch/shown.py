@@ -80,9 +80,9 @@ async def _until_projected(
     still = _Standstill()
     while True:
         behind = await _lag(gateway)
-        known = [lag for lag in behind.values() if lag is not None]
-        if len(known) == len(behind) > 0:
-            progress("projected", max(0, records - sum(known)), records)
+        left = sum(lag or 0 for lag in behind.values())
+        if left:
+            progress("projected", max(0, records - left), records)
         missing = await _missing(gateway, engines, written) if behind and not any(behind.values()) else None
         if missing == []:
             progress("projected", records, records)

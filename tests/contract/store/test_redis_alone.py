@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
+from projections.store import redis as redis_store
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import Applied, BucketChange, Change, DocumentKey, Notice, PageQuery
@@ -126,4 +127,24 @@ async def test_a_cancelled_call_leaves_no_answer_behind(valkey: EmbeddedValkey, 
         [found] = await store.documents(bucket, [id])
         assert found == Document(0, n + 1, 0, None)
         await asyncio.gather(doomed, return_exceptions=True)
+    await store.close()
+
+
+async def test_a_change_channel_to_a_hung_server_is_told(
+    start_valkey: Callable[[], EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "IDLE_PING_S", 0.05)
+    server = start_valkey()
+    store = RedisStore(server.url, connect_timeout_s=0.2, timeout_s=0.2)
+    async with asyncio.timeout(5.0), store.changes(BUCKET) as notices:
+        waiting = asyncio.ensure_future(anext(notices))
+        done, _ = await asyncio.wait([waiting], timeout=0.5)
+        assert not done, "a quiet channel is kept"
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailableError):
+                await waiting
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
     await store.close()

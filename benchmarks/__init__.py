@@ -1,0 +1,1 @@
+"""The program beside its yardsticks, measured in one run: `python -m benchmarks`."""
