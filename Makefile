@@ -44,7 +44,8 @@ chaos: $(DEV_STAMP)
 	@$(BIN)/python -m pytest -k "kill or dies or comes_back or outlive" $(ARGS)
 
 up:
-	docker compose up --build --wait
+	HEADRACE_PORT=$(PORT) docker compose up --build --wait
+	HEADRACE_PORT=$(PORT) docker compose run --rm seed
 	@echo "ready http://127.0.0.1:$(PORT)/graphql"
 
 down:

@@ -96,8 +96,8 @@ class Consumer:
                 self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
                 outage.began(str(error))
                 failures += 1
-            except Exception:
-                logger.exception("%s: a defect; it goes back to its positions, the other projections go on", self.name)
+            except Exception as defect:  # one projection's defect must not stop the others
+                logger.error("%s: a defect; it goes back to its positions", self.name, exc_info=defect)
                 failures += 1
             if failures:
                 await self._pause(min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1))  # noqa: S311

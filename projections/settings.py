@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -73,10 +73,10 @@ def described(cls: type[Any], prefix: str = PREFIX) -> dict[str, tuple[Setting, 
     }
 
 
-def read(cls: type[S], environ: Mapping[str, str], prefix: str = PREFIX, *, elsewhere: Iterable[str] = ()) -> S:
+def read(cls: type[S], environ: Mapping[str, str], prefix: str = PREFIX, *, elsewhere: Collection[str] = ()) -> S:
     """The settings in an environment; an empty variable counts as absent.
 
-    `elsewhere` are names that another process reads. Raises SettingsError with all problems.
+    `elsewhere` are names that another process reads, itself or from their `_FILE`. Raises SettingsError with all problems.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -90,7 +90,8 @@ def read(cls: type[S], environ: Mapping[str, str], prefix: str = PREFIX, *, else
                 problems.append(f"{name} is missing: {about.help}; for example {name}={about.kind.example}")
         except ValueError as error:
             problems.append(f"{name} is not {about.kind.name}: {error}; for example {name}={about.kind.example}")
-    problems += _strangers(environ, prefix, {*known, *elsewhere})
+    secrets = [*(name for name, (about, _) in known.items() if about.secret), *elsewhere]
+    problems += _strangers(environ, prefix, {*known, *elsewhere, *(name + _FILE for name in secrets)})
     if problems:
         raise SettingsError(problems)
     return cls(**values)
@@ -113,7 +114,7 @@ def _strangers(environ: Mapping[str, str], prefix: str, known: set[str]) -> list
     words = [name.removeprefix(prefix) for name in known]
     problems = []
     for name in sorted(environ):
-        if not name.startswith(prefix) or name in known or name.removesuffix(_FILE) in known:
+        if not name.startswith(prefix) or name in known:
             continue
         near = difflib.get_close_matches(name.removeprefix(prefix), words, n=1)
         problems.append(f"{name} is not a setting" + (f"; did you mean {prefix}{near[0]}?" if near else ""))

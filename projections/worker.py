@@ -93,7 +93,11 @@ async def _consume(consumers: Sequence[Consumer], stop: asyncio.Event, ready: Ca
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(consumer.run(), name=consumer.name) for consumer in consumers]
         announcing = group.create_task(_announce(consumers, ready))
-        await stop.wait()
+        stopping = group.create_task(stop.wait())
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():  # a library's stray cancellation: better no projector than one that misses a projection
+            ended = ", ".join(task.get_name() for task in tasks if task.done())
+            raise RuntimeError(f"consumer of {ended} ended without having been told to")
         announcing.cancel()
         for consumer in consumers:
             consumer.stop()

@@ -135,9 +135,7 @@ class _Run:
     async def _seed(self, client: httpx.AsyncClient) -> str:
         """Fill the shop; the global id of an order to show."""
         report = await seed(client)
-        total = sum(report.accepted.values())
-        kinds = ", ".join(f"{count} {name}" for name, count in report.accepted.items())
-        _say(f"seeded with {total} commands in {report.took_s:.1f} s: {kinds}")
+        _say(report.told())
         return report.shown_order
 
     async def _load(self, client: httpx.AsyncClient, scale: float) -> str:

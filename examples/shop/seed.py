@@ -8,10 +8,11 @@
 
 import asyncio
 import random
+import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import partial
@@ -58,6 +59,11 @@ class SeedReport:
     took_s: float = 0.0
     shown_order: str = ""
 
+    def told(self) -> str:
+        """One line for a person."""
+        kinds = ", ".join(f"{count} {name}" for name, count in self.accepted.items())
+        return f"seeded with {self.accepted.total()} commands in {self.took_s:.1f} s: {kinds}"
+
 
 @dataclass(frozen=True)
 class OrderPlan:
@@ -94,6 +100,35 @@ def plan_orders(number: int) -> list[OrderPlan]:
         fate = pick.choices(fates, weights)[0] if order else "completed"
         plans.append(OrderPlan(order, pick.randrange(CUSTOMERS), lines, fate, tuple(pick.choices(_CARRIERS, k=2))))
     return plans
+
+
+async def seed_if_empty(client: httpx.AsyncClient) -> str:
+    """Seed a shop that has no product yet; a line that tells what was done."""
+    reply = await client.post("/graphql", json={"query": "{ products { totalCount } }"})
+    products = ((reply.json().get("data") or {}).get("products") or {}).get("totalCount")
+    if products is None:
+        raise SeedError(f"the gateway does not tell how many products there are: {reply.text[:500]}")
+    if products:
+        return f"not seeded: the shop has {products} products already"
+    return (await seed(client)).told()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m examples.shop.seed URL`: seeds the shop behind a gateway, unless there is something in it."""
+
+    async def run() -> str:
+        async with httpx.AsyncClient(base_url=arguments[0], timeout=30.0) as client:
+            return await seed_if_empty(client)
+
+    if len(arguments) != 1:
+        print("usage: python -m examples.shop.seed URL", file=sys.stderr)
+        return 2
+    try:
+        print(asyncio.run(run()))
+    except (SeedError, httpx.TransportError) as error:
+        print(f"not seeded: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 class _Seeding:
@@ -207,3 +242,7 @@ async def _side_by_side(work: Iterable[Callable[[], Coroutine[Any, Any, T]]]) ->
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(item)) for item in work]
     return [task.result() for task in tasks]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,8 @@
 """The consistency of one operation: what it must see, how long it may wait for it, and what came of that.
 
-Invariants: an aggregate is reported unmet unless a read of this operation showed it at the required version; requirements only grow
-while the operation runs (by its own commands); expired ones are checked but not waited for.
+Invariants: once a read of this operation showed an aggregate below its required version, or could not show it, that is part of the
+answer and stays reported, whatever a later read saw; requirements only grow while the operation runs (by its own commands);
+expired ones are checked but not waited for.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ def read_policy(header: str | None, extension: Any, codec: TokenCodec, *, cap_ms
 
 @dataclass(frozen=True)
 class Unmet:
-    """A requirement that the answer does not meet, and why: LAG, PARKED, EXPIRED, BEST_EFFORT."""
+    """A requirement that the answer does not meet, and why: LAG, PARKED, EXPIRED, UNAVAILABLE."""
 
-    aggregate: Aggregate | None
-    required: Required | None
+    aggregate: Aggregate
+    required: Required
     seen: int
     reason: str
 
@@ -83,7 +84,6 @@ class OperationConsistency:
     policy: Policy
     deadline_s: float
     waited_ms: float = 0.0
-    has_written: bool = False
     unmet: dict[Aggregate, Unmet] = field(default_factory=dict[Aggregate, Unmet])
 
     @classmethod
@@ -93,7 +93,6 @@ class OperationConsistency:
 
     def wrote(self, minted: Requirements) -> None:
         """Takes in what a command of this operation changed; the wait for it starts now."""
-        self.has_written = True
         self.requirements = self.requirements.merge(minted)
         self.deadline_s = asyncio.get_running_loop().time() + self.policy.max_wait_ms / 1000
 
@@ -110,14 +109,19 @@ class OperationConsistency:
         }
 
     def judge(self, aggregate: Aggregate, required: Required, document: Document | None) -> Unmet | None:
-        """Holds what was read against what is required, and keeps the verdict for the answer."""
+        """Holds what was read against what is required; what falls short is kept for the answer."""
         if document is not None and document.at >= required.at:
-            self.unmet.pop(aggregate, None)
             return None
         parked = document is not None and bool(document.flags & PARKED)
         reason = "PARKED" if parked else "EXPIRED" if is_expired(required) else "LAG"
-        verdict = Unmet(aggregate, required, document.version if document else 0, reason)
-        self.unmet[aggregate] = verdict
+        return self._falls_short(Unmet(aggregate, required, document.version if document else 0, reason))
+
+    def unread(self, aggregate: Aggregate, required: Required) -> None:
+        """Keeps for the answer that a read which had to see this failed."""
+        self._falls_short(Unmet(aggregate, required, 0, "UNAVAILABLE"))
+
+    def _falls_short(self, verdict: Unmet) -> Unmet:
+        self.unmet[verdict.aggregate] = verdict
         return verdict
 
 
@@ -130,7 +134,7 @@ def report(operation: OperationConsistency, codec: TokenCodec) -> Mapping[str, A
     """`extensions.consistency` of the answer; None when the operation had nothing to do with tokens."""
     if not operation.requirements:
         return None
-    unmet = [
+    unmet: list[dict[str, Any]] = [
         {
             "id": f"{verdict.aggregate.type}/{verdict.aggregate.id}",
             "version": verdict.required.version,
@@ -138,7 +142,6 @@ def report(operation: OperationConsistency, codec: TokenCodec) -> Mapping[str, A
             "reason": verdict.reason,
         }
         for verdict in operation.unmet.values()
-        if verdict.aggregate is not None and verdict.required is not None
     ]
     if operation.requirements.truncated:
         unmet.append({"reason": "BEST_EFFORT"})

@@ -7,7 +7,8 @@ a document vouches for itself, and for a list the required documents are read be
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -19,7 +20,7 @@ from gateway.consistency.wait import ChangeHub
 from gateway.engine.reader import BatchedReader
 from gateway.errors import ReadTooStaleError, UnreadableDocumentError
 from projections.declare import Projection, View
-from projections.errors import WireError
+from projections.errors import StoreUnavailableError, WireError
 from projections.store.document import Document
 from projections.store.keys import LEFT_OUT, Bucket, bucket_of, filter_text
 from projections.store.port import DocumentKey, Page, PageQuery
@@ -139,11 +140,12 @@ class RequestRows:
         return self._page(served, query, page, dict(zip(required.items(), vouchers, strict=True)))
 
     async def _one(self, served: Served, key: str, asked: asyncio.Future[Document | None]) -> Row | None:
-        document = await asked
         aggregate = served.aggregate(key)
         required = self._operation.required(aggregate)
-        if required is not None:
-            document = await self._seen(served, aggregate, required, document)
+        if required is None:
+            return served.row(key, await asked)
+        with self._must_see({aggregate: required}):
+            document = await self._seen(served, aggregate, required, await asked)
         return served.row(key, document)
 
     async def _page(
@@ -153,21 +155,46 @@ class RequestRows:
         asked: asyncio.Future[Page],
         vouchers: Mapping[tuple[Aggregate, Required], asyncio.Future[Document | None]],
     ) -> RowPage:
-        page = await asked
-        waited = False
-        for (aggregate, required), voucher in vouchers.items():
-            document = await voucher
-            if document is None or document.at < required.at:
-                waited = True
-            await self._seen(served, aggregate, required, document)
-        if waited:
-            again, checks = self._reader.page(query, [served.key(aggregate.id) for aggregate, _ in vouchers])
-            page = await again
-            for (aggregate, required), check in zip(vouchers, checks, strict=True):
-                self._operation.judge(aggregate, required, await check)
+        if vouchers:
+            with self._must_see(dict(vouchers.keys())):
+                page = await self._vouched(served, query, asked, vouchers)
+        else:
+            page = await asked
         rows = [(entry.member, served.row(entry.id, entry.document)) for entry in page.rows]
         shown = [(member, row) for member, row in rows if row is not None]
         return RowPage(shown, page.total, page.has_previous, page.has_next)
+
+    async def _vouched(
+        self,
+        served: Served,
+        query: PageQuery,
+        asked: asyncio.Future[Page],
+        vouchers: Mapping[tuple[Aggregate, Required], asyncio.Future[Document | None]],
+    ) -> Page:
+        """The page as read, or read again once the documents that were behind have come, or the wait for them has ended."""
+        page = await asked
+        was_behind = False
+        for (aggregate, required), voucher in vouchers.items():
+            document = await voucher
+            was_behind = was_behind or document is None or document.at < required.at
+            await self._seen(served, aggregate, required, document)
+        if not was_behind:
+            return page
+        again, checks = self._reader.page(query, [served.key(aggregate.id) for aggregate, _ in vouchers])
+        page = await again
+        for (aggregate, required), check in zip(vouchers, checks, strict=True):
+            self._operation.judge(aggregate, required, await check)
+        return page
+
+    @contextmanager
+    def _must_see(self, required: Mapping[Aggregate, Required]) -> Iterator[None]:
+        """A read that fails has not shown what it was required to."""
+        try:
+            yield
+        except StoreUnavailableError:
+            for aggregate, wanted in required.items():
+                self._operation.unread(aggregate, wanted)
+            raise
 
     async def _seen(
         self, served: Served, aggregate: Aggregate, required: Required, document: Document | None

@@ -61,7 +61,7 @@ class KafkaLog:
                     await self._lister.bootstrap()
                 # All topics: to ask for one by name may create it.
                 cluster = await self._lister.fetch_all_metadata()
-        except BaseException:
+        except (LogUnavailableError, asyncio.CancelledError):
             lister, self._lister = self._lister, None
             if lister is not None:
                 await lister.close()
@@ -84,7 +84,7 @@ class KafkaLog:
                 self._consumer.assign(list(self._next))
                 for at, offset in self._next.items():
                     self._consumer.seek(at, offset)
-        except BaseException:
+        except (LogUnavailableError, asyncio.CancelledError):
             await self._stop_consumer()
             raise
 
@@ -100,7 +100,7 @@ class KafkaLog:
             return []
         for at, records in batches.items():
             self._next[at] = records[-1].offset + 1
-        await self._rewind_what_is_beyond_the_end()
+        self._rewind_what_is_beyond_the_end()
         if self._answered.silent_s(self._consumer, self._next, got=bool(batches)) > self._silence_s:
             await self._stop_consumer()
             raise LogUnavailableError(f"the broker at {self._bootstrap} did not answer for {self._silence_s:g} s")
@@ -139,8 +139,13 @@ class KafkaLog:
 
     async def _stop_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        if consumer is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(consumer.stop())
+        if stopping.cancelled():
+            # aiokafka 0.14: Fetcher.close lets the CancelledError of a fetch that was backing off out, before the client is closed.
+            await consumer._client.close()
 
     async def _idle(self, wait_ms: int) -> list[Record]:
         """Nothing is assigned: an empty log, for the time of a fetch."""
@@ -151,7 +156,7 @@ class KafkaLog:
             pass
         return []
 
-    async def _rewind_what_is_beyond_the_end(self) -> None:
+    def _rewind_what_is_beyond_the_end(self) -> None:
         """Apache Kafka refuses such a position (and aiokafka resets it), Tansu answers it with nothing for ever."""
         assert self._consumer is not None  # noqa: S101 - the caller has it
         for at, offset in self._next.items():

@@ -26,36 +26,29 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from projections.errors import StoreMisconfiguredError, StoreUnavailableError, WireError
+from projections.errors import StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
-from projections.store import page
-from projections.store.document import Document, pack, unpack
+from projections.store import calls, page
+from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.library import library
 from projections.store.port import (
-    Applied,
     ApplyOutcome,
     BucketChange,
-    Change,
-    Conflict,
     DocumentKey,
-    Full,
     Notice,
     Page,
     PageQuery,
-    Regressed,
 )
 
 DEFAULT_QUARANTINE_MAX: Final = 10_000
 IDLE_PING_S: Final = 5.0
 """A change channel that was silent for so long is asked whether it is still there."""
 
-_NO_BASE: Final = (-1, -1)
 _PASSING: Final = (ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _PASSING_CODES: Final = ("BUSY", "NOREPLICAS", "MISCONF")
 """Refusals that may end without anybody changing Headrace: wait and try again. redis-py has classes for some of them."""
 
-_pack = msgspec.msgpack.Encoder().encode
 _notices = msgspec.json.Decoder(list[Notice])
 
 
@@ -108,7 +101,7 @@ class RedisStore:
     async def positions(self, bucket: Bucket) -> dict[Partition, int]:
         async with self._answering():
             stored: dict[bytes, bytes] = await self._call("HGETALL", bucket.positions)
-        return {_partition(field): int(offset) for field, offset in stored.items()}
+        return {calls.partition(field): int(offset) for field, offset in stored.items()}
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         if not ids:
@@ -116,15 +109,15 @@ class RedisStore:
         keys = [bucket.document(id) for id in ids]
         async with self._answering():
             values = await self._call("MGET", *keys)
-        return [_document(key, value) for key, value in zip(keys, values, strict=True)]
+        return [calls.document(key, value) for key, value in zip(keys, values, strict=True)]
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
-        keys, arguments = _apply_arguments(change, self._quarantine_max)
+        keys, arguments = calls.apply_arguments(change, self._quarantine_max)
         async with self._answering():
             reply = await self._knowing_functions(
                 lambda: self._call("FCALL", self._library.apply, len(keys), *keys, *arguments)
             )
-        return _apply_outcome(reply)
+        return calls.apply_outcome(reply)
 
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         async with self._answering(), self._client.pipeline(transaction=True) as pipe:
@@ -144,14 +137,14 @@ class RedisStore:
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
     ) -> tuple[list[Document | None], list[Page]]:
         keys = [bucket.document(id) for bucket, id in documents]
-        calls = [_page_arguments(query, bucket) for query in pages for bucket in page.buckets(query)]
-        if not keys and not calls:
+        asked = [calls.page_arguments(query, bucket) for query in pages for bucket in page.buckets(query)]
+        if not keys and not asked:
             return [], []
         async with self._answering():
-            replies = await self._knowing_functions(lambda: self._read_once(keys, calls))
-        found = [_document(key, value) for key, value in zip(keys, replies.pop(0), strict=True)] if keys else []
+            replies = await self._knowing_functions(lambda: self._read_once(keys, asked))
+        found = [calls.document(key, value) for key, value in zip(keys, replies.pop(0), strict=True)] if keys else []
         shares = iter(replies)
-        return found, [page.merge(query, [_share(next(shares)) for _ in range(query.buckets)]) for query in pages]
+        return found, [page.merge(query, [calls.share(next(shares)) for _ in range(query.buckets)]) for query in pages]
 
     async def reports(self, buckets: Sequence[Bucket]) -> list[dict[str, bytes]]:
         async with self._answering(), self._client.pipeline(transaction=False) as pipe:
@@ -191,12 +184,12 @@ class RedisStore:
             if reply is not None and reply[0] == b"smessage":
                 yield _notices.decode(reply[2])
 
-    async def _read_once(self, keys: Sequence[str], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _read_once(self, keys: Sequence[str], asked: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Documents first, on one connection: what they say is not younger than the pages behind them."""
         async with self._client.pipeline(transaction=False) as pipe:
             if keys:
                 pipe.execute_command("MGET", *keys)
-            for call in calls:
+            for call in asked:
                 pipe.execute_command("FCALL_RO", self._library.page, 1, *call)
             return await pipe.execute()
 
@@ -238,64 +231,3 @@ class RedisStore:
             raise StoreMisconfiguredError(f"the store refused a command: {error}") from error
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"the store is away: {error}") from error
-
-
-def _apply_arguments(change: BucketChange, quarantine_max: int) -> tuple[list[str], list[bytes]]:
-    """KEYS and ARGV of `apply`, as apply.lua describes them."""
-    bucket = change.bucket
-    keys = [bucket.positions, bucket.quarantine, bucket.changes]
-    keys += [bucket.document(item.id) for item in change.changes]
-    lists: dict[tuple[str, tuple[str, ...]], int] = {}
-    items = [_item(item, lists) for item in change.changes]
-    keys += [bucket.entries(name, values) for name, values in lists]
-    positions = [(str(at), str(advance.expected), str(advance.next)) for at, advance in change.positions.items()]
-    set_aside = [(coordinates, entry.decode()) for coordinates, entry in change.set_aside]
-    head = _pack((items, set_aside, positions, quarantine_max))
-    return keys, [head, *(pack(item.document) for item in change.changes)]
-
-
-def _item(change: Change, lists: dict[tuple[str, tuple[str, ...]], int]) -> tuple[Any, ...]:
-    def flat(entries: frozenset[Any]) -> list[Any]:
-        found: list[Any] = []
-        for name, values, entry in entries:
-            found += (lists.setdefault((name, values), len(lists) + 1), entry.decode())
-        return found
-
-    epoch, version = change.base or _NO_BASE
-    return (change.id, epoch, version, flat(change.removed), flat(change.added))
-
-
-def _apply_outcome(reply: list[Any]) -> ApplyOutcome:
-    word, *rest = reply
-    if word == b"APPLIED":
-        return Applied(*rest)
-    if word == b"REGRESSED":
-        return Regressed({_partition(at): int(offset) for at, offset in zip(rest[::2], rest[1::2], strict=True)})
-    if word == b"CONFLICT":
-        return Conflict([id.decode() for id in rest])
-    return Full(rest[0])
-
-
-def _page_arguments(query: PageQuery, bucket: Bucket) -> tuple[Any, ...]:
-    low, high, down = page.walk(query)
-    return (bucket.entries(query.index, query.values), bucket.document(""), low, high, query.limit, int(down))
-
-
-def _share(reply: list[Any]) -> page.Share:
-    total, below, between, above, members, values = reply
-    rows = [(entry, _document(entry, value)) for entry, value in zip(members, values, strict=True)]
-    return page.Share(total, below, between, above, rows)
-
-
-def _partition(field: bytes) -> Partition:
-    topic, _, number = field.decode().rpartition("/")
-    return Partition(topic, int(number))
-
-
-def _document(key: str | bytes, value: bytes | None) -> Document | None:
-    if value is None:
-        return None
-    try:
-        return unpack(value)
-    except WireError:
-        raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write") from None

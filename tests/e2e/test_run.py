@@ -106,6 +106,32 @@ def test_two_runs_side_by_side_and_each_way_to_end(checkout: Path, temporary: Pa
         assert_nothing_left(children, temporary, within_s=0.1)
 
 
+def test_a_history_instead_of_seeds(checkout: Path, temporary: Path) -> None:
+    port = free_port()
+    with start_shop(checkout, temporary, port, "--tpch", "0.0002") as program:
+        url = program.line("ready ").removeprefix("ready ")
+        assert any(
+            line.startswith("TPC-H at scale 0.0002: 30 customers, 40 products, 300 orders") for line in program.lines
+        )
+        order = ask(url, printed_query(program))["data"]["order"]
+        assert order["status"] == "COMPLETED"
+        assert order["placedAt"].startswith("1993-10-14")
+        assert ask(url, "{ orders { totalCount } }")["data"]["orders"]["totalCount"] == 300
+        settings = {"HEADRACE_PORT": str(port), "TMPDIR": str(temporary)}
+        again = [sys.executable, "-m", "examples.shop", "load", "--tpch", "0.0002"]
+        with Program(again, checkout, settings) as loading:
+            assert loading.wait() == 2, loading.output
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "much", "1e9"])
+def test_a_scale_that_cannot_be_had_is_refused(checkout: Path, temporary: Path, scale: str) -> None:
+    with start_shop(checkout, temporary, free_port(), f"--tpch={scale}") as program:
+        assert program.wait() == 2
+    assert len(program.lines) == 1
+    assert "scale" in program.lines[0]
+    assert not list(temporary.iterdir())
+
+
 def test_nothing_outlives_a_run_that_is_killed_while_it_starts(checkout: Path, temporary: Path) -> None:
     port = free_port()
     with start_shop(checkout, temporary, port) as program:

@@ -26,12 +26,17 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/shop.sqlite"
 
 
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """An empty database on PostgreSQL, for what SQLite cannot show."""
+    return postgres.new_database(postgres_server)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def any_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+def any_url(request: pytest.FixtureRequest) -> str:
     """An empty database of each kind."""
-    if request.param == "sqlite":
-        return sqlite_url
-    return postgres.new_database(request.getfixturevalue("postgres_server"))
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
 
 
 @pytest.fixture

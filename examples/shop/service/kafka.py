@@ -24,8 +24,6 @@ from examples.shop.service.log import Incoming, Outgoing, Place, Published
 # Kafka's default message.max.bytes is 1,048,588 for a whole batch; some headers are added to what is counted here.
 _BATCH_BYTES = 1_000_000
 _REQUEST_TIMEOUT_MS = 10_000
-# A bit more than aiokafka's own limit, so that its error, which says more, comes first.
-_ACKNOWLEDGED_WITHIN_S = 12.0
 _STOPPED_WITHIN_S = 1.0
 _FETCH_RECORDS = 2_000
 # The embedded broker notices new records only at about half of this time; Kafka itself answers at once.
@@ -72,21 +70,22 @@ class KafkaPublisher:
             raise BrokerError(f"{self._bootstrap} takes no records: {error!r}") from error
 
     async def publish(self, records: Sequence[Outgoing]) -> Published:
-        batches = self._batched(records)
-        try:
-            async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_S):
-                sent = [
-                    (indexes, await self._producer.send_batch(batch, self._topic.name, partition=partition))
-                    for partition, (batch, indexes) in batches.items()
-                ]
-                answers = await asyncio.gather(*(answer for _, answer in sent), return_exceptions=True)
-        except (KafkaError, TimeoutError) as error:
-            return Published((), BrokerError(f"{self._topic.name} was not acknowledged: {error!r}"))
-        acknowledged: list[int] = []
+        sent: list[tuple[list[int], asyncio.Future[Any]]] = []
         trouble: BrokerError | None = None
-        for (indexes, _), answer in zip(sent, answers, strict=True):
-            if isinstance(answer, BaseException):
-                trouble = BrokerError(f"{self._topic.name} was refused: {answer!r}")
+        try:
+            for partition, (batch, indexes) in self._batched(records).items():
+                answer = await self._producer.send_batch(batch, self._topic.name, partition=partition)
+                answer.add_done_callback(_seen)
+                sent.append((indexes, answer))
+        except KafkaError as error:
+            trouble = BrokerError(f"{self._topic.name} was not sent: {error!r}")
+        if sent:
+            # Not gather: when this is cancelled, the answers must stay as they are, the producer still works on them.
+            await asyncio.wait([answer for _, answer in sent])
+        acknowledged: list[int] = []
+        for indexes, answer in sent:
+            if error := answer.exception():
+                trouble = BrokerError(f"{self._topic.name} was refused: {error!r}")
             else:
                 acknowledged.extend(indexes)
         return Published(acknowledged, trouble)
@@ -134,7 +133,8 @@ class KafkaPublisher:
             if partition not in batches:
                 batches[partition] = (self._producer.create_batch(), [])
             batch, indexes = batches[partition]
-            if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+            headers = list(record.headers)
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
                 full.add(partition)
             else:
                 indexes.append(index)
@@ -206,16 +206,23 @@ def _configuration(topic: Topic) -> dict[str, str]:
     return {"cleanup.policy": "compact"} if topic.compacted else {}
 
 
+def _seen(answer: asyncio.Future[Any]) -> None:
+    """Nobody may be left to ask for the exception of an answer that was given up."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 async def _abandon(producer: Any) -> None:
     """Stops a producer without waiting for what the broker never answered.
 
     `stop()` alone flushes first, which takes for ever while the broker is away. What is given up here is still in the
-    outbox. aiokafka offers no public way to give up: hence the accumulator.
+    outbox. aiokafka offers no public way to give up: hence the accumulator, and the KeyError of a batch that is on its
+    way while it is given up.
     """
     producer._message_accumulator.fail_all(KafkaError("given up"))
     try:
         async with asyncio.timeout(_STOPPED_WITHIN_S):
-            await producer.client.close()
             await producer.stop()
-    except TimeoutError:
-        _logger.warning("a producer did not stop within %s s", _STOPPED_WITHIN_S)
+    except (KafkaError, KeyError, TimeoutError) as error:
+        _logger.debug("a producer was stopped the hard way: %r", error)
+        await producer.client.close()

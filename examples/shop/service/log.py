@@ -55,7 +55,8 @@ class Publisher(Protocol):
     async def publish(self, records: Sequence[Outgoing]) -> Published:
         """Appends records: those of one key in their order, and none after one of the same key that failed.
 
-        May append a record that it does not report (the answer was lost): at least once. On cancellation the same.
+        Waits for a broker that is away. May append a record that it does not report (the answer was lost): at least
+        once. On cancellation the same; close it then.
         """
 
     async def close(self) -> None:

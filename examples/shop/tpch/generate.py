@@ -62,8 +62,9 @@ def check_room(folder: Path, needed_bytes: float) -> None:
     """Raises `ScaleError` when the disk of `folder` has less than that."""
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        gigabytes = f"{needed_bytes / 1e9:.1f} GB, and {free_bytes / 1e9:.1f} GB are free"
-        raise ScaleError(f"this scale needs some {gigabytes} in {folder}")
+        raise ScaleError(
+            f"this scale needs some {needed_bytes / 1e6:,.0f} MB in {folder}, where {free_bytes / 1e6:,.0f} MB are free"
+        )
 
 
 async def _generate(scale: float, folder: Path) -> None:

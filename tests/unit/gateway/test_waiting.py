@@ -138,6 +138,32 @@ async def test_a_deletion_satisfies(client: Client, store: MemoryStore) -> None:
     assert answer["extensions"]["consistency"]["satisfied"]
 
 
+async def test_what_one_field_showed_too_old_stays_reported(client: Client, store: WatchedStore) -> None:
+    original = store.read
+
+    async def read_and_catch_up(documents: Any, pages: Any) -> Any:
+        found = await original(documents, pages)
+        if pages:  # the projector catches up between the first level and the third
+            await put(store, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)
+        return found
+
+    store.read = read_and_catch_up  # type: ignore[method-assign]
+    answer = await read(
+        client, '{ order(id: "o-1") { version payments { order { version } } } }', token(2), maxWaitMs=0
+    )
+    assert answer["data"]["order"] == {"version": 1, "payments": [{"order": {"version": 2}}]}
+    assert answer["extensions"]["consistency"]["satisfied"] is False
+
+
+@pytest.mark.parametrize("query", [READ, LIST])
+async def test_a_read_that_failed_satisfies_nothing(client: Client, store: WatchedStore, query: str) -> None:
+    store.available = False
+    answer = await read(client, query, token(1))
+    assert answer["errors"][0]["extensions"]["code"] == "READ_MODEL_UNAVAILABLE"
+    found = answer["extensions"]["consistency"]
+    assert (found["satisfied"], found["unmet"][0]["reason"]) == (False, "UNAVAILABLE")
+
+
 async def test_a_truncated_token_is_best_effort(client: Client) -> None:
     answer = await read(client, READ, token(1, truncated=True))
     found = answer["extensions"]["consistency"]

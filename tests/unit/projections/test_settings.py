@@ -56,6 +56,8 @@ def test_all_problems_at_once() -> None:
             "HEADRACE_BATCH_RECORDS": "many",
             "HEADRACE_EXIT_ON_STDIN_EOF": "yes",
             "HEADRACE_BUKETS": "1",
+            "HEADRACE_BUCKETS_FILE": "/run/buckets",
+            "HEADRACE_TOKEN_KEYS_FILE": "/run/keys",
             "HEADRACE_QQ": "1",
         }
     )
@@ -68,6 +70,7 @@ def test_all_problems_at_once() -> None:
         "HEADRACE_BATCH_RECORDS is not a whole number from 1 to 10000: 'many'; for example HEADRACE_BATCH_RECORDS=500",
         "HEADRACE_EXIT_ON_STDIN_EOF is not 0 or 1: 'yes'; for example HEADRACE_EXIT_ON_STDIN_EOF=1",
         "HEADRACE_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR: 'chatty'; for example HEADRACE_LOG_LEVEL=DEBUG",
+        "HEADRACE_BUCKETS_FILE is not a setting; did you mean HEADRACE_BUCKETS?",
         "HEADRACE_BUKETS is not a setting; did you mean HEADRACE_BUCKETS?",
         "HEADRACE_QQ is not a setting",
     ]

@@ -1,0 +1,241 @@
+"""The contexts that the pages show are really built: composed, checked, fed with events, queried, commanded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from gateway.compose import compose
+from projections.catalog import PROJECTIONS
+from projections.consume import Consumer
+from projections.log.memory import MemoryBroker, MemoryLog
+from projections.store.memory import MemoryStore
+from projections.telemetry import Instruments
+from schema.catalog import CONTEXTS
+from tests.architecture.adoption import contexts_from, copy_of_the_checkout, patched, python, write
+from tests.architecture.pages import DOCS, README, blocks
+from tests.serving import Client, gateway, put
+from tests.shop_views import product, product_docs
+
+TUTORIAL: Final = DOCS / "guides" / "tutorial-first-context.md"
+WITHIN_S: Final = 10.0
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree without the shop, with the README's context alone, as the README says it is done."""
+    tree = copy_of_the_checkout(tmp_path_factory.mktemp("adopted"))
+    for floor in ("projections", "schema"):
+        for path in (tree / floor / "contexts").glob("*.py"):
+            if path.name != "__init__.py":
+                path.unlink()
+    written = write(blocks(README, "python"), tree)
+    assert sorted(written) == [
+        "projections/catalog.py",
+        "projections/contexts/tickets.py",
+        "schema/catalog.py",
+        "schema/contexts/tickets.py",
+    ]
+    return tree
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop with the tutorial's context."""
+    tree = copy_of_the_checkout(tmp_path_factory.mktemp("extended"))
+    written = write(blocks(TUTORIAL), tree)
+    assert sorted(written) == [
+        "projections/catalog.py",
+        "projections/contexts/reviews.py",
+        "publish_review.py",
+        "schema/catalog.py",
+        "schema/contexts/reviews.py",
+        "tests/contexts/test_reviews.py",
+    ]
+    return tree
+
+
+def test_an_adopters_tree_without_the_shop_composes(adopted: Path) -> None:
+    done = python("-m", "gateway", "schema", "--write", cwd=adopted)
+    assert (done.returncode, done.stderr) == (0, "")
+    sdl = (adopted / "schema" / "schema.graphql").read_text(encoding="utf-8")
+    assert "type Ticket implements Node" in sdl
+    assert "Order" not in sdl
+    checked = python("-m", "gateway", "check", cwd=adopted)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (
+        0,
+        "1 entities, 2 queries, 2 commands: they fit\n",
+        "",
+    )
+
+
+def test_the_tutorials_tree_composes_and_its_test_passes(extended: Path) -> None:
+    stale = python("-m", "gateway", "check", cwd=extended)
+    assert stale.returncode == 1, stale.stderr
+    assert "gateway schema --write" in stale.stderr
+    assert python("-m", "gateway", "schema", "--write", cwd=extended).returncode == 0
+    assert python("-m", "gateway", "check", cwd=extended).returncode == 0
+    tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contexts/test_reviews.py", cwd=extended)
+    assert tested.returncode == 0, tested.stdout
+    assert "2 passed" in tested.stdout
+
+
+def test_what_the_tutorial_breaks_is_told(extended: Path) -> None:
+    graph = extended / "schema" / "contexts" / "reviews.py"
+    good = graph.read_text(encoding="utf-8")
+    try:
+        graph.write_text(good.replace('via="product_id"', 'via="productid"'), encoding="utf-8")
+        done = python("-m", "gateway", "schema", cwd=extended)
+    finally:
+        graph.write_text(good, encoding="utf-8")
+    assert done.returncode == 2
+    assert "'productid'" in done.stderr
+    assert "schema.contexts.reviews.Review.product and projections.contexts.reviews.ReviewView" in done.stderr
+
+
+@pytest.fixture
+def tickets(adopted: Path) -> Iterator[tuple[ModuleType, ModuleType]]:
+    with contexts_from(adopted, "tickets") as modules:
+        yield modules
+
+
+@pytest.fixture
+def reviews(extended: Path) -> Iterator[tuple[ModuleType, ModuleType]]:
+    with contexts_from(extended, "reviews") as modules:
+        yield modules
+
+
+@asynccontextmanager
+async def projected(projection: Any, broker: MemoryBroker, store: MemoryStore) -> AsyncGenerator[None]:
+    """A projector of one projection, for as long as the block runs."""
+    consumer = Consumer(projection, MemoryLog(broker), store, instruments=Instruments())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(consumer.run())
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await consumer.assigned.wait()
+                yield
+        finally:
+            consumer.stop()
+
+
+def ticket_event(kind: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
+    headers = [
+        ("ce_type", f"desk.tickets.{kind}".encode()),
+        ("ce_subject", b"ticket/t-1"),
+        ("ce_aggregateversion", b"%d" % version),
+        ("ce_time", b"2026-01-31T12:00:00Z"),
+    ]
+    return {"key": b"t-1", "value": json.dumps(data).encode(), "headers": headers}
+
+
+def desk(broker: MemoryBroker, received: list[httpx.Request]) -> Any:
+    """The write service behind the README's two commands, cut down to what it answers and publishes."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        received.append(request)
+        if request.url.path == "/tickets":
+            title = json.loads(request.content)["title"]
+            broker.append(
+                "desk.tickets", **ticket_event("TicketOpened", 1, {"title": title, "openedAt": "2026-01-31T12:00:00Z"})
+            )
+            return httpx.Response(201, headers={"Aggregate-Version": '"ticket/t-1";v=1'}, json={})
+        broker.append("desk.tickets", **ticket_event("TicketClosed", 2, {"closedAt": "2026-01-31T13:00:00Z"}))
+        return httpx.Response(200, headers={"Aggregate-Version": '"ticket/t-1";v=2'}, json={})
+
+    return answer
+
+
+OPEN: Final = """mutation { openTicket(input: {title: "It drips"}) {
+  ... on OpenTicketAccepted { receipt { token } ticket { id version title status } } } }"""
+CLOSE: Final = """mutation { closeTicket(input: {ticket: "Ticket:t-1"}) {
+  ... on CloseTicketAccepted { receipt { token } ticket { version status } } } }"""
+LIST: Final = "{ tickets(status: CLOSED) { totalCount nodes { key openedAt } } open: tickets(status: OPEN) { totalCount } }"
+
+
+async def test_the_readmes_context_runs(tickets: tuple[ModuleType, ModuleType]) -> None:
+    read_model, graph = tickets
+    composed = compose([graph.context], [read_model.ticket_docs])
+    broker, store = MemoryBroker(), MemoryStore()
+    broker.create("desk.tickets")
+    received: list[httpx.Request] = []
+    served = gateway(store, desk(broker, received), composed=composed, HEADRACE_SERVICES="tickets=http://desk.test")
+    async with projected(read_model.ticket_docs, broker, store), served as client:
+        opened = await client.data(OPEN, extensions={"consistency": {"maxWaitMs": 2000}})
+        assert opened["openTicket"]["ticket"] == {
+            "id": "Ticket:t-1",
+            "version": 1,
+            "title": "It drips",
+            "status": "OPEN",
+        }
+        closed = await client.data(CLOSE, extensions={"consistency": {"maxWaitMs": 2000}})
+        assert closed["closeTicket"]["ticket"] == {"version": 2, "status": "CLOSED"}
+        token = closed["closeTicket"]["receipt"]["token"]
+        answer = await client.ask(LIST, headers={"Headrace-After": token})
+        assert answer["extensions"]["consistency"]["satisfied"] is True
+        assert answer["data"] == {
+            "tickets": {"totalCount": 1, "nodes": [{"key": "t-1", "openedAt": "2026-01-31T12:00:00Z"}]},
+            "open": {"totalCount": 0},
+        }
+    assert [request.url.path for request in received] == ["/tickets", "/tickets/t-1/close"]
+
+
+async def test_the_tutorials_context_runs_beside_the_shop(
+    reviews: tuple[ModuleType, ModuleType], extended: Path
+) -> None:
+    read_model, graph = reviews
+    composed = compose([*CONTEXTS, graph.context], [*PROJECTIONS, read_model.review_docs])
+    script = runpy.run_path(str(extended / "publish_review.py"))
+    [query] = [block.text for block in blocks(TUTORIAL, "graphql")]
+    broker, store = MemoryBroker(), MemoryStore()
+    await put(store, product_docs, "p-1", product("Bolt"))
+    async with projected(read_model.review_docs, broker, store), gateway(store, composed=composed) as client:
+        for _ in range(2):  # the page publishes it twice
+            broker.append(script["TOPIC"], key=script["KEY"], value=script["value"]("p-1"), headers=script["HEADERS"])
+        review = await _until_there(client, query)
+    assert review == {
+        "id": "Review:r-1",
+        "version": 1,
+        "author": "Ada",
+        "starsText": "****",
+        "product": {"title": "Bolt", "reviews": {"totalCount": 1, "nodes": [{"text": "Holds."}]}},
+    }
+
+
+async def _until_there(client: Client, query: str) -> dict[str, Any]:
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            review: dict[str, Any] | None = (await client.data(query))["review"]
+            if review is not None:
+                return review
+            await asyncio.sleep(0.01)
+
+
+def test_a_context_that_nobody_builds_on_can_go(tmp_path: Path) -> None:
+    tree = copy_of_the_checkout(tmp_path)
+    for floor in ("projections", "schema"):
+        (tree / floor / "contexts" / "shipping.py").unlink()
+        catalog = tree / floor / "catalog.py"
+        text = catalog.read_text(encoding="utf-8").replace(", shipping\n", "\n")
+        catalog.write_text(
+            "".join(line for line in text.splitlines(keepends=True) if "shipping." not in line), encoding="utf-8"
+        )
+    done = python("-m", "gateway", "schema", cwd=tree)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Shipment" not in done.stdout
+    assert "type Payment implements Node" in done.stdout
+
+
+def test_a_hunk_that_does_not_fit_fails() -> None:
+    assert patched("a\nb\nc\n", " a\n-b\n+x\n") == "a\nx\nc\n"
+    with pytest.raises(AssertionError, match="expected once"):
+        patched("a\nb\n", " a\n-c\n")
