@@ -16,7 +16,9 @@ from benchmarks.run import choose, run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs what is asked for; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Headrace beside its yardsticks.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measures Headrace beside its yardsticks."
+    )
     parser.add_argument("--only", metavar="ID,ID", help="some of them, as in P6,TOKEN; all when left out")
     parser.add_argument("--list", action="store_true", help="show the ids and the bars, and stop")
     arguments = parser.parse_args(argv)

@@ -6,6 +6,7 @@ Invariants: Linux's /proc; elsewhere nothing is found, and figures of CPU time a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ def descendants(pid: int) -> dict[int, tuple[str, ...]]:
 def running_module(processes: Mapping[int, tuple[str, ...]], module: str) -> int | None:
     """The process among `processes` that runs `python -m <module>`."""
     for pid, arguments in processes.items():
-        if ("-m", module) in zip(arguments, arguments[1:], strict=False):
+        if ("-m", module) in itertools.pairwise(arguments):
             return pid
     return None
 
@@ -45,6 +46,28 @@ def cpu_us(pid: int) -> float | None:
     except OSError:
         return None
     return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+class CpuMeter:
+    """CPU time of some processes while it is entered, added up over the times; those without a process id are left out."""
+
+    def __init__(self, processes: Mapping[str, int | None]) -> None:
+        self._processes = {name: pid for name, pid in processes.items() if pid is not None}
+        self._used_us = dict.fromkeys(self._processes, 0.0)
+
+    def __enter__(self) -> None:
+        self._count(-1)
+
+    def __exit__(self, *_: object) -> None:
+        self._count(1)
+
+    def figures(self, count: int, unit: str) -> dict[str, float]:
+        """`<name>_cpu_us_per_<unit>`, `count` of them in all."""
+        return {f"{name}_cpu_us_per_{unit}": used_us / count for name, used_us in self._used_us.items()}
+
+    def _count(self, sign: int) -> None:
+        for name, pid in self._processes.items():
+            self._used_us[name] += sign * (cpu_us(pid) or 0.0)
 
 
 def _stat(pid: int) -> list[str]:

@@ -26,7 +26,6 @@ GATEWAY_NAMES: Final = frozenset(
         "HOST",
         "MAX_WAIT_MS",
         "PORT",
-        "PROFILE",
         "SERVICES",
         "STORE_TIMEOUT_MS",
         "TOKEN_AUDIENCE",

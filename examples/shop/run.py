@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -27,11 +26,11 @@ from examples.shop.tpch.generate import checked_scale
 from examples.shop.tpch.progress import shown_progress
 from gateway.dev.errors import DevError, PartError, PortTakenError
 from gateway.dev.folder import RunFolder, run_folder_path
+from gateway.dev.parent import end_with
 from gateway.dev.ports import LOOPBACK, is_free
 from gateway.dev.supervisor import Supervisor, supervise
 from gateway.dev.warden import Warden
 
-_PARENT_POLL_S = 0.5
 # A gateway that was killed a moment ago gives its port back within milliseconds.
 _PORT_FREE_WITHIN_S = 2.0
 _SHOWN_WITHIN_S = 15.0
@@ -98,7 +97,7 @@ class _Run:
 
     async def _story(self, supervisor: Supervisor) -> None:
         if self._options.stop_with_parent:
-            _leave_with(os.getppid())
+            end_with(os.getppid())
         url = await self._start(supervisor)
         async with httpx.AsyncClient(base_url=url, timeout=30.0) as client:
             order = await (self._seed(client) if self._scale is None else self._load(client, self._scale))
@@ -165,19 +164,13 @@ def _await_port(port: int) -> None:
         time.sleep(_POLL_S)
 
 
-def _leave_with(parent: int) -> None:
-    """Ask this process to stop when `parent` is gone: a `make` that is killed does not pass it on."""
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        asyncio.get_running_loop().call_later(_PARENT_POLL_S, _leave_with, parent)
-
-
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.shop run", description=__doc__.partition("\n")[0])
     parser.add_argument("--tpch", metavar="SCALE", help="the TPC-H history of this scale instead of seeds")
     parser.add_argument("--verbose", action="store_true", default=bool(os.environ.get("HEADRACE_VERBOSE")))
-    parser.add_argument("--stop-with-parent", action="store_true", help="stop when the process that started it ends")
+    parser.add_argument(
+        "--stop-with-parent", action="store_true", help="stop when the process that started it ends, or waits to end"
+    )
     return parser.parse_args(arguments)
 
 

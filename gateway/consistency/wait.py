@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from gateway.engine.reader import BatchedReader
-from projections.errors import StoreUnavailableError
+from projections.errors import StoreError
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, ReaderStore
@@ -107,7 +107,7 @@ class ChangeHub:
                             watch = self._watches.get(DocumentKey(bucket, notice.id))
                             if watch is not None:
                                 watch.changed()
-            except StoreUnavailableError:
+            except StoreError:
                 pass  # told to requests by their own reads; waiters go on by re-checks meanwhile
             ready.clear()
             await asyncio.sleep(RESUBSCRIBE_S)

@@ -20,7 +20,7 @@ from gateway.consistency.wait import ChangeHub
 from gateway.engine.reader import BatchedReader
 from gateway.errors import ReadTooStaleError, UnreadableDocumentError
 from projections.declare import Projection, View
-from projections.errors import StoreUnavailableError, WireError
+from projections.errors import StoreError, WireError
 from projections.store.document import Document
 from projections.store.keys import LEFT_OUT, Bucket, bucket_of, filter_text
 from projections.store.port import DocumentKey, Page, PageQuery
@@ -191,7 +191,7 @@ class RequestRows:
         """A read that fails has not shown what it was required to."""
         try:
             yield
-        except StoreUnavailableError:
+        except StoreError:
             for aggregate, wanted in required.items():
                 self._operation.unread(aggregate, wanted)
             raise

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.engine.rows import Served
-from projections.errors import StoreUnavailableError
+from projections.errors import StoreError
 from projections.lag import lag_of
 from projections.store.keys import Bucket
 from projections.store.port import ReaderStore
@@ -45,7 +45,7 @@ class Probes:
         ]
         try:
             reports = await self.store.reports(buckets)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             return JSONResponse({"ready": False, "store": str(error)}, status_code=503)
         by_projection: dict[str, list[Mapping[str, bytes]]] = {}
         for bucket, report in zip(buckets, reports, strict=True):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
@@ -144,25 +146,14 @@ def test_python_on_pages_is_python_and_imports_what_is_there(page: Path) -> None
     assert faults == []
 
 
-def test_the_authoring_reference_runs_from_top_to_bottom() -> None:
-    """Its blocks are one program: each begins where the one before ended."""
+def test_the_authoring_reference_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks are one program. It is a module while it runs: annotations are looked up there."""
     page = DOCS / "reference" / "authoring.md"
     program = "\n\n".join(block.text for block in blocks(page, "python"))
-    namespace: dict[str, object] = {"__name__": "authoring"}
-    exec(compile(program, named(page), "exec"), _module(namespace))  # noqa: S102 - our own page
-    assert "composed" in namespace
-
-
-def _module(namespace: dict[str, object]) -> dict[str, object]:
-    """Registers the namespace as a module: annotations are looked up there."""
-    import sys
-    from types import ModuleType
-
     module = ModuleType("authoring")
-    module.__dict__.update(namespace)
-    sys.modules["authoring"] = module
-    namespace.clear()
-    return module.__dict__
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(program, named(page), "exec"), vars(module))  # noqa: S102 - our own page
+    assert "composed" in vars(module)
 
 
 def test_decisions_are_numbered_and_have_their_parts() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -159,6 +160,16 @@ async def test_long_and_broken_output_does_no_harm(warden: Warden) -> None:
         async with asyncio.timeout(20):
             await supervise(story, warden, lambda _: None, lambda _: None)
     assert [len(line) for line in caught.value.lines] == [2_000, 2_000, 5]
+
+
+async def test_a_second_signal_kills_what_has_not_stopped_yet(warden: Warden) -> None:
+    async def story(supervisor: Supervisor) -> None:
+        await supervisor.start(player("p", STUBBORN, stop_within_s=30.0))
+        asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+
+    started = time.monotonic()
+    await play(warden, story)
+    assert time.monotonic() - started < 10
 
 
 @pytest.fixture

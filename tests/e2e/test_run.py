@@ -1,6 +1,7 @@
 """`make run`'s program from a copy of the checkout: it comes up, answers, and leaves nothing behind however it ends."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,15 +152,16 @@ def test_a_stop_while_parts_are_starting_is_an_orderly_one(checkout: Path, tempo
         assert_nothing_left(children, temporary, within_s=0.1)
 
 
-PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'examples.shop', 'run', '--stop-with-parent'])"
-
-
-def test_it_stops_when_the_make_that_started_it_is_killed(checkout: Path, temporary: Path) -> None:
-    settings = {"HEADRACE_PORT": str(free_port()), "TMPDIR": str(temporary)}
-    with Program([sys.executable, "-c", PARENT], checkout, settings) as program:
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed here")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_it_stops_when_only_the_make_that_started_it_is_told_to(
+    checkout: Path, temporary: Path, number: signal.Signals
+) -> None:
+    settings = {"TMPDIR": str(temporary), "MAKEFLAGS": f"VENV={sys.prefix} RUN_STAMP= PORT={free_port()}"}
+    with Program(["make", "run"], checkout, settings) as program:
         program.line("kafka ")
         children = program.descendants()
-        program.send(signal.SIGKILL)
+        program.send(number)
         assert_nothing_left(children, temporary, within_s=20)
 
 

@@ -84,8 +84,9 @@ class KafkaPublisher:
             await asyncio.wait([answer for _, answer in sent])
         acknowledged: list[int] = []
         for indexes, answer in sent:
-            if error := answer.exception():
-                trouble = BrokerError(f"{self._topic.name} was refused: {error!r}")
+            refusal = answer.exception()
+            if refusal is not None:
+                trouble = BrokerError(f"{self._topic.name} was refused: {refusal!r}")
             else:
                 acknowledged.extend(indexes)
         return Published(acknowledged, trouble)
@@ -194,7 +195,11 @@ class KafkaSource:
         return sorted(known)
 
     async def _rewind_new_logs(self) -> None:
-        """A log that ends before its position is another log than the one that was read."""
+        """A log that ends before its position is another log than the one that was read.
+
+        One that has grown past the position again cannot be told from the old one; only brokers that keep nothing,
+        such as the embedded one, make logs anew while services run.
+        """
         for place in self._consumer.assignment():
             end = self._consumer.highwater(place)
             if end is not None and await self._consumer.position(place) > end:

@@ -69,7 +69,7 @@ class Source(Protocol):
     async def open(self, topics: Sequence[Topic], positions: Mapping[Place, int]) -> None:
         """Starts at `positions`, at the beginning where there is none. Raises `BrokerError`.
 
-        Goes back to the beginning of a partition that ends before its position: that log was made anew.
+        Goes back to the beginning of a partition that ends before its position, now or later: that log was made anew.
         """
 
     async def fetch(self) -> Sequence[Incoming]:

@@ -83,7 +83,8 @@ async def _until_projected(
         left = sum(lag or 0 for lag in behind.values())
         if left:
             progress("projected", max(0, records - left), records)
-        missing = await _missing(gateway, engines, written) if behind and not any(behind.values()) else None
+        caught_up = bool(behind) and all(lag == 0 for lag in behind.values())
+        missing = await _missing(gateway, engines, written) if caught_up else None
         if missing == []:
             progress("projected", records, records)
             return

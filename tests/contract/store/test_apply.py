@@ -148,6 +148,14 @@ async def test_a_replay_into_a_full_quarantine_takes_no_more_room(store: Store, 
     assert len(await store.quarantined(bucket)) == 3
 
 
+async def test_a_replay_into_a_quarantine_above_a_lowered_bound_goes_through(store: Store, bucket: Bucket) -> None:
+    all_three = [SetAside(f"orders/0/{offset}", b"{}") for offset in range(3)]
+    await store.apply(BucketChange(bucket, set_aside=all_three))
+    store._quarantine_max = 1
+    assert await store.apply(BucketChange(bucket, set_aside=all_three[:1])) == Applied(0, 0, 1)
+    assert await store.apply(BucketChange(bucket, set_aside=[SetAside("orders/0/9", b"{}")])) == Full(3)
+
+
 async def test_a_full_quarantine_does_not_hold_up_good_records(store: Store, bucket: Bucket) -> None:
     await store.apply(BucketChange(bucket, set_aside=[SetAside(f"orders/0/{n}", b"{}") for n in range(3)]))
     assert await store.apply(BucketChange(bucket, [Change("a", None, document(1))])) == Applied(1, 0, 0)

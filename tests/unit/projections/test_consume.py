@@ -22,7 +22,7 @@ from projections.record import Record
 from projections.store.document import Document
 from projections.store.keys import Bucket, bucket_of
 from projections.store.memory import MemoryStore
-from projections.store.port import ApplyOutcome, BucketChange, Change, Conflict
+from projections.store.port import Advance, ApplyOutcome, BucketChange, Change, Conflict
 from projections.telemetry import Instruments
 from tests.unit.projections.samples import carts, record
 
@@ -219,6 +219,39 @@ async def test_a_quiet_log_does_not_hide_a_store_that_was_emptied(caplog: pytest
         store.buckets.clear()
         await until(lambda: versions(store, 2) == {"a": 1, "b": 1})
     assert "going back to it" in caplog.text
+
+
+async def test_a_record_that_meets_a_regressed_store_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the help of the tick, which would notice it as well."""
+    monkeypatch.setattr(consume, "TICK_S", 1_000.0)
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a", "b")
+    async with running(broker, store):
+        await until(lambda: store.buckets[BUCKET].live)
+        store.buckets.clear()
+        opened(broker, "c")
+        await until(lambda: versions(store) == {"a": 1, "b": 1, "c": 1})
+
+
+async def test_resumes_from_the_bucket_that_is_furthest_behind() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    ids = ["a", "b", "c", "d"]
+    opened(broker, *ids)
+    ahead = Bucket("carts", 1, 1)
+    await store.apply(BucketChange(ahead, positions={AT: Advance(0, 4)}))
+    async with running(broker, store, buckets=2):
+        await until(lambda: versions(store, 2) == dict.fromkeys(ids, 1))
+
+
+async def test_a_stop_leaves_the_position_of_idle_buckets_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consume, "TICK_S", 1_000.0)
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a")
+    async with running(broker, store, buckets=8):
+        await until(lambda: store.buckets[BUCKET].live)
+        opened(broker, "b")
+        await until(lambda: versions(store, 8) == {"a": 1, "b": 1})
+    assert [store.buckets[Bucket("carts", 1, n)].positions for n in range(8)] == [{AT: 2}] * 8
 
 
 async def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
