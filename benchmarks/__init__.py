@@ -1,1 +1,1 @@
-"""The program beside its yardsticks, measured in one run: `python -m benchmarks`."""
+"""Headrace beside its yardsticks, measured in one run: `python -m benchmarks [--only ID,ID]`."""

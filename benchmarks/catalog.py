@@ -1,4 +1,4 @@
-"""The benchmarks that `make bench` runs, one line each."""
+"""The benchmarks that `make bench` runs, in this order, one line each."""
 
 from benchmarks import token_cost, token_wait
 from benchmarks.declare import Benchmark

@@ -1,6 +1,6 @@
-"""Ways of sending: one at a time with pauses, or several side by side.
+"""Clients side by side, which share a number of calls; one client is one call at a time.
 
-Invariants: a count of calls in all; whatever one of them raises ends them all.
+Invariants: each client has one call under way; whatever one of them raises ends them all.
 """
 
 from __future__ import annotations
@@ -15,23 +15,21 @@ Once = Callable[[], Awaitable[T]]
 """One call, and what it came to."""
 
 
-async def one_at_a_time(once: Once[T], count: int, pauses: random.Random, *, pause_up_to_s: float) -> list[T]:
-    """`count` calls, each after a pause of random length, so that they do not fall into step with what they call."""
-    found: list[T] = []
-    for _ in range(count):
-        await asyncio.sleep(pauses.uniform(0, pause_up_to_s))
-        found.append(await once())
-    return found
+async def side_by_side(
+    clients: Sequence[Once[T]], count: int, *, pauses: random.Random | None = None, pause_up_to_s: float = 0.0
+) -> list[T]:
+    """`count` calls in all, by whichever client is free; with `pauses`, after a pause of random length each.
 
-
-async def side_by_side(clients: Sequence[Once[T]], count: int) -> list[T]:
-    """`count` calls in all, without pauses, by whichever client is free."""
+    Clients that call again as soon as they were answered fall into step with whatever answers at intervals.
+    """
     found: list[T] = []
     left = iter(range(count))
 
     async def work(once: Once[T]) -> None:
         for _ in left:
-            found.append(await once())  # noqa: PERF401 - the clients share the list
+            if pauses is not None:
+                await asyncio.sleep(pauses.uniform(0, pause_up_to_s))
+            found.append(await once())
 
     async with asyncio.TaskGroup() as group:
         for once in clients:

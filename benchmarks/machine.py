@@ -36,11 +36,12 @@ LOAD_CORE: Final = 1
 
 
 def machine() -> dict[str, Any]:
-    """What it is, without its name."""
+    """What it is, without its name, and how busy it is: `load` is the mean number of processes that wanted a core lately."""
     return {
         "cores": len(cores()),
         "cpu": _after(Path("/proc/cpuinfo"), "model name") or platform.processor(),
         "memory": _after(Path("/proc/meminfo"), "MemTotal"),
+        "load": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
 

@@ -25,6 +25,10 @@ OUT: Final = Path(__file__).parent / "out"
 ALL_MET, MISSED_OR_FAILED = 0, 1
 """Exit codes."""
 
+_BUSY_LOAD: Final = 0.75
+"""Of each core. What is measured while others want the cores is measured again."""
+_BUSY: Final = "  (the machine is busy: measure again when it is not)"
+
 Say = Callable[[str], None]
 
 
@@ -48,7 +52,8 @@ def run(chosen: Sequence[Benchmark], folder: Path = OUT, *, say: Say = print, te
     outcomes: list[Outcome] = []
     for benchmark in chosen:
         report.forget(folder, benchmark.id)
-        tell(f"{benchmark.id}  {benchmark.bar}")
+        here = machine.machine()
+        tell(f"{benchmark.id}  {benchmark.bar}" + (_BUSY if here["load"] > _BUSY_LOAD * here["cores"] else ""))
         began = time.monotonic()
         try:
             outcome = Outcome(benchmark, measure(benchmark))
@@ -56,7 +61,7 @@ def run(chosen: Sequence[Benchmark], folder: Path = OUT, *, say: Say = print, te
             tell(f"{benchmark.id}  failed: {_told(error)}")
             continue
         outcomes.append(outcome)
-        path = report.write(folder, outcome, machine.machine(), machine.versions())
+        path = report.write(folder, outcome, here, machine.versions())
         tell(f"{benchmark.id}  took {time.monotonic() - began:.0f} s, {path}")
     if outcomes:
         say(report.table(outcomes))

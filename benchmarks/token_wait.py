@@ -1,8 +1,9 @@
 """TOKEN: how long a read waits for the write that its token names, through the whole running loop, beside produce -> consume.
 
-Invariants: both are measured on the same broker in the same run, in rounds that take turns, one at a time and eight at a time; one
-at a time, a pause of random length comes before each, so that neither falls into step with the broker. The loop's processes are
-where the kernel places them: they are more than there are cores.
+Invariants: both are measured on the same broker in the same run, in rounds that take turns, one at a time and eight at a time. The
+broker answers at intervals, so records, and mutations that go one at a time, come after a pause of random length: neither falls
+into step with it. Eight clients register without a pause: their load is part of the question. The loop's processes are where the
+kernel places them: they are more than there are cores.
 """
 
 from __future__ import annotations
@@ -10,32 +11,30 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from benchmarks.declare import Benchmark, Figures, at_least, at_most
 from benchmarks.errors import BrokenRunError
 from benchmarks.http import Connection, connected
-from benchmarks.load import Once, one_at_a_time, side_by_side
+from benchmarks.load import side_by_side
 from benchmarks.loop import running_loop
 from benchmarks.measure import spread
 from benchmarks.processes import CpuMeter
 from benchmarks.yardstick import Yardstick, yardstick
-
-T = TypeVar("T")
 
 ROUNDS: Final = 5
 PER_ROUND: Final = 100
 """500 mutations one at a time, 500 eight at a time, and as many records of the yardstick."""
 CLIENTS: Final = 8
 WARM_UP: Final = 40
-PAUSE_UP_TO_S: Final = 0.03
 FETCH_MAX_WAIT_MS: Final = 50
 """The embedded broker's latency follows from it: the projector and the yardstick's consumer have the same."""
+PAUSE_UP_TO_S: Final = FETCH_MAX_WAIT_MS / 1000
 
 _MUTATION: Final = """mutation Register($input: RegisterCustomerInput!) { registerCustomer(input: $input) {
   __typename
@@ -64,15 +63,16 @@ async def measure() -> Figures:
 
 
 async def _rounds(shop: _Shop, stick: Yardstick) -> Figures:
-    await shop.registered(WARM_UP, CLIENTS)
-    await _sent([stick.pass_one] * CLIENTS, WARM_UP)
+    pauses = random.Random(1)
+    await shop.registered(WARM_UP, CLIENTS, pauses)
+    await _passed(stick, WARM_UP, CLIENTS, pauses)
     records: dict[int, list[float]] = {1: [], CLIENTS: []}
     mutations: dict[int, list[Registered]] = {1: [], CLIENTS: []}
     for _ in range(ROUNDS):
         for clients in (1, CLIENTS):
-            records[clients] += await _sent([stick.pass_one] * clients, PER_ROUND)
+            records[clients] += await _passed(stick, PER_ROUND, clients, pauses)
             with shop.meter:
-                mutations[clients] += await shop.registered(PER_ROUND, clients)
+                mutations[clients] += await shop.registered(PER_ROUND, clients, pauses)
     everybody = [*mutations[1], *mutations[CLIENTS]]
     return {
         **figures("alone", mutations[1], records[1]),
@@ -91,17 +91,16 @@ class _Shop:
         self._url = url
         self._numbers = itertools.count(1)
 
-    async def registered(self, count: int, clients: int) -> list[Registered]:
+    async def registered(self, count: int, clients: int, pauses: random.Random) -> list[Registered]:
         """`count` of them. The connections are made for it: the gateway closes those that are idle for some seconds."""
         async with AsyncExitStack() as stack:
             connections = [await stack.enter_async_context(connected(self._url)) for _ in range(clients)]
-            return await _sent([partial(register, connection, self._numbers) for connection in connections], count)
+            each = [partial(register, connection, self._numbers) for connection in connections]
+            return await side_by_side(each, count, pauses=pauses if clients == 1 else None, pause_up_to_s=PAUSE_UP_TO_S)
 
 
-async def _sent(clients: Sequence[Once[T]], count: int) -> list[T]:
-    if len(clients) > 1:
-        return await side_by_side(clients, count)
-    return await one_at_a_time(clients[0], count, random.Random(count), pause_up_to_s=PAUSE_UP_TO_S)
+async def _passed(stick: Yardstick, count: int, clients: int, pauses: random.Random) -> list[float]:
+    return await side_by_side([stick.pass_one] * clients, count, pauses=pauses, pause_up_to_s=PAUSE_UP_TO_S)
 
 
 async def register(connection: Connection, numbers: Iterator[int]) -> Registered:

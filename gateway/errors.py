@@ -83,6 +83,10 @@ CODES: Final[dict[type[Exception], str]] = {
 INTERNAL: Final = "INTERNAL"
 
 
+STORE_AWAY: Final = "the read models cannot be read now"
+"""What a client is told of a store's failure: its own words name addresses and keys, and go to the log."""
+
+
 def code_of(error: BaseException) -> str:
     """The code that a client sees for an exception; INTERNAL for one that nobody planned."""
     for kind in type(error).__mro__:

@@ -27,7 +27,16 @@ from graphql import (
 from graphql.execution import execute
 
 from gateway.engine.context import RequestContext
-from gateway.errors import INTERNAL, MalformedRequestError, ParseError, RequestError, ValidationError, code_of
+from gateway.errors import (
+    INTERNAL,
+    STORE_AWAY,
+    MalformedRequestError,
+    ParseError,
+    RequestError,
+    ValidationError,
+    code_of,
+)
+from projections.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +138,7 @@ def format_error(error: GraphQLError) -> dict[str, Any]:
     if code == INTERNAL:
         log.error("execution failed at %s", error.path, exc_info=original)
         return _formatted(error, "internal error", code)
-    return _formatted(error, str(original), code)
+    return _formatted(error, STORE_AWAY if isinstance(original, StoreError) else str(original), code)
 
 
 def _is_input(error: GraphQLError) -> bool:

@@ -6,21 +6,25 @@ last reported it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.engine.rows import Served
+from gateway.errors import STORE_AWAY
 from projections.errors import StoreError
 from projections.lag import lag_of
 from projections.store.keys import Bucket
 from projections.store.port import ReaderStore
 
-STALE_REPORT_MS = 5000
+log = logging.getLogger(__name__)
+
+STALE_REPORT_MS: Final = 5000
 """A projector reports every second; one that was silent for five is not known to be running."""
 
 
@@ -46,7 +50,8 @@ class Probes:
         try:
             reports = await self.store.reports(buckets)
         except StoreError as error:
-            return JSONResponse({"ready": False, "store": str(error)}, status_code=503)
+            log.warning("not ready: %s", error)
+            return JSONResponse({"ready": False, "store": STORE_AWAY}, status_code=503)
         by_projection: dict[str, list[Mapping[str, bytes]]] = {}
         for bucket, report in zip(buckets, reports, strict=True):
             by_projection.setdefault(bucket.projection, []).append(report)

@@ -42,6 +42,13 @@ class CommandReader:
                 where=f"{place} and {place_of(declaration.reads)}",
                 mend=f"add the context of {declaration.reads.__name__} to schema/catalog.py, or remove the command",
             )
+        owner = self._owners[declaration.reads].name
+        if declaration.to != owner:
+            raise CompositionError(
+                f"{name} goes to {declaration.to!r} and reads {declaration.reads.__name__}, which {owner!r} owns",
+                where=f"{place} and {place_of(declaration.reads)}",
+                mend=f"send it to {owner!r}: its reply is what the token, and so the read, goes by",
+            )
         if not _PATH.match(declaration.path):
             raise CompositionError(
                 f"the path {declaration.path!r} is not a plain path",

@@ -62,13 +62,28 @@ def patched(text: str, diff: str) -> str:
     return text
 
 
-def python(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """This interpreter, with the tree as its only source of the project's packages."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "PYTEST_", "PYTHONPATH"))}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "PYTEST_", "PYTHONPATH"))
+    }
     env |= SETTINGS | {"PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60
     )
+
+
+def gateway_commands(*commands: str, cwd: Path) -> tuple[list[int], str, str]:
+    """Exit codes of `python -m gateway <command>` one after the other, in one process; and all output and errors."""
+    program = (
+        "import sys; from gateway.__main__ import main\n"
+        "codes = [main(command.split()) for command in sys.argv[1:]]\n"
+        "print(*codes)"
+    )
+    done = python("-c", program, *commands, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    *lines, codes = done.stdout.splitlines()
+    return [int(code) for code in codes.split()], "\n".join(lines), done.stderr
 
 
 @contextmanager

@@ -18,7 +18,18 @@ _FENCE: Final = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```[ \t]*$", re.DOTALL
 _PATH_LINE: Final = re.compile(r"# ([\w./-]+\.(?:py|sh))\s*\n")
 _CODE: Final = re.compile(r"`([^`\n]+)`")
 _LINK: Final = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
-_TOP: Final = ("projections", "schema", "gateway", "examples", "tests", "docs", "deploy", "tools", "benchmarks", "requirements")
+_TOP: Final = (
+    "projections",
+    "schema",
+    "gateway",
+    "examples",
+    "tests",
+    "docs",
+    "deploy",
+    "tools",
+    "benchmarks",
+    "requirements",
+)
 
 
 class Block(NamedTuple):
@@ -67,13 +78,15 @@ def rows(page: Path, heading: str | None = None) -> list[list[str]]:
         _, found, rest = text.partition(f"\n{heading}\n")
         if not found:
             raise AssertionError(f"{named(page)} has no heading {heading!r}")
-        text = re.split(r"^#{1,%d} " % heading.index(" "), rest, maxsplit=1, flags=re.MULTILINE)[0]
+        text = re.split(rf"^#{{1,{heading.index(' ')}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
     found_rows: list[list[str]] = []
     lines = text.splitlines()
     for number, line in enumerate(lines):
         if not line.startswith("|") or set(line) <= set("|-: "):
             continue
-        is_header = number + 1 < len(lines) and lines[number + 1].startswith("|") and set(lines[number + 1]) <= set("|-: ")
+        is_header = (
+            number + 1 < len(lines) and lines[number + 1].startswith("|") and set(lines[number + 1]) <= set("|-: ")
+        )
         if not is_header:
             found_rows.append([cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
     return found_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+import shutil
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,14 +18,17 @@ import pytest
 from gateway.compose import compose
 from projections.catalog import PROJECTIONS
 from projections.consume import Consumer
+from projections.contexts.catalog import product_docs
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.store.memory import MemoryStore
 from projections.telemetry import Instruments
 from schema.catalog import CONTEXTS
-from tests.architecture.adoption import contexts_from, copy_of_the_checkout, patched, python, write
+from schema.errors import CompositionError
+from tests.architecture.adoption import contexts_from, copy_of_the_checkout, gateway_commands, patched, write
 from tests.architecture.pages import DOCS, README, blocks
+from tests.architecture.tree import FLOORS, imported, named, parsed, python_files
 from tests.serving import Client, gateway, put
-from tests.shop_views import product, product_docs
+from tests.shop_views import product
 
 TUTORIAL: Final = DOCS / "guides" / "tutorial-first-context.md"
 WITHIN_S: Final = 10.0
@@ -65,41 +69,29 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_adopters_tree_without_the_shop_composes(adopted: Path) -> None:
-    done = python("-m", "gateway", "schema", "--write", cwd=adopted)
-    assert (done.returncode, done.stderr) == (0, "")
+    codes, output, errors = gateway_commands("schema --write", "check", cwd=adopted)
+    assert (codes, output, errors) == ([0, 0], "1 entities, 2 queries, 2 commands: they fit", "")
     sdl = (adopted / "schema" / "schema.graphql").read_text(encoding="utf-8")
     assert "type Ticket implements Node" in sdl
     assert "Order" not in sdl
-    checked = python("-m", "gateway", "check", cwd=adopted)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (
-        0,
-        "1 entities, 2 queries, 2 commands: they fit\n",
-        "",
-    )
 
 
-def test_the_tutorials_tree_composes_and_its_test_passes(extended: Path) -> None:
-    stale = python("-m", "gateway", "check", cwd=extended)
-    assert stale.returncode == 1, stale.stderr
-    assert "gateway schema --write" in stale.stderr
-    assert python("-m", "gateway", "schema", "--write", cwd=extended).returncode == 0
-    assert python("-m", "gateway", "check", cwd=extended).returncode == 0
-    tested = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contexts/test_reviews.py", cwd=extended)
-    assert tested.returncode == 0, tested.stdout
-    assert "2 passed" in tested.stdout
+def test_the_tutorials_tree_composes(extended: Path) -> None:
+    codes, _, errors = gateway_commands("check", "schema --write", "check", cwd=extended)
+    assert codes == [1, 0, 0]
+    assert "schema.graphql is stale: run python -m gateway schema --write" in errors
 
 
-def test_what_the_tutorial_breaks_is_told(extended: Path) -> None:
-    graph = extended / "schema" / "contexts" / "reviews.py"
-    good = graph.read_text(encoding="utf-8")
-    try:
-        graph.write_text(good.replace('via="product_id"', 'via="productid"'), encoding="utf-8")
-        done = python("-m", "gateway", "schema", cwd=extended)
-    finally:
-        graph.write_text(good, encoding="utf-8")
-    assert done.returncode == 2
-    assert "'productid'" in done.stderr
-    assert "schema.contexts.reviews.Review.product and projections.contexts.reviews.ReviewView" in done.stderr
+def test_what_the_tutorial_breaks_is_told(extended: Path, tmp_path: Path) -> None:
+    for floor in ("projections", "schema"):
+        shutil.copytree(extended / floor / "contexts", tmp_path / floor / "contexts")
+    graph = tmp_path / "schema" / "contexts" / "reviews.py"
+    graph.write_text(graph.read_text(encoding="utf-8").replace('via="product_id"', 'via="productid"'), encoding="utf-8")
+    with contexts_from(tmp_path, "reviews") as (read_model, broken), pytest.raises(CompositionError) as told:
+        compose([*CONTEXTS, broken.context], [*PROJECTIONS, read_model.review_docs])
+    assert "'productid'" in told.value.what
+    assert told.value.where == "schema.contexts.reviews.Review.product and projections.contexts.reviews.ReviewView"
+    assert told.value.mend
 
 
 @pytest.fixture
@@ -112,6 +104,14 @@ def tickets(adopted: Path) -> Iterator[tuple[ModuleType, ModuleType]]:
 def reviews(extended: Path) -> Iterator[tuple[ModuleType, ModuleType]]:
     with contexts_from(extended, "reviews") as modules:
         yield modules
+
+
+def test_the_tutorials_test_passes(reviews: tuple[ModuleType, ModuleType], extended: Path) -> None:
+    found = runpy.run_path(str(extended / "tests" / "contexts" / "test_reviews.py"))
+    tests = {name: test for name, test in found.items() if name.startswith("test_")}
+    assert sorted(tests) == ["test_withdrawn", "test_written"]
+    for test in tests.values():
+        test()
 
 
 @asynccontextmanager
@@ -159,7 +159,9 @@ OPEN: Final = """mutation { openTicket(input: {title: "It drips"}) {
   ... on OpenTicketAccepted { receipt { token } ticket { id version title status } } } }"""
 CLOSE: Final = """mutation { closeTicket(input: {ticket: "Ticket:t-1"}) {
   ... on CloseTicketAccepted { receipt { token } ticket { version status } } } }"""
-LIST: Final = "{ tickets(status: CLOSED) { totalCount nodes { key openedAt } } open: tickets(status: OPEN) { totalCount } }"
+LIST: Final = (
+    "{ tickets(status: CLOSED) { totalCount nodes { key openedAt } } open: tickets(status: OPEN) { totalCount } }"
+)
 
 
 async def test_the_readmes_context_runs(tickets: tuple[ModuleType, ModuleType]) -> None:
@@ -220,19 +222,34 @@ async def _until_there(client: Client, query: str) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-def test_a_context_that_nobody_builds_on_can_go(tmp_path: Path) -> None:
-    tree = copy_of_the_checkout(tmp_path)
-    for floor in ("projections", "schema"):
-        (tree / floor / "contexts" / "shipping.py").unlink()
-        catalog = tree / floor / "catalog.py"
-        text = catalog.read_text(encoding="utf-8").replace(", shipping\n", "\n")
-        catalog.write_text(
-            "".join(line for line in text.splitlines(keepends=True) if "shipping." not in line), encoding="utf-8"
-        )
-    done = python("-m", "gateway", "schema", cwd=tree)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Shipment" not in done.stdout
-    assert "type Payment implements Node" in done.stdout
+def without(name: str) -> tuple[list[Any], list[Any]]:
+    """The catalogs without one context's lines."""
+    contexts = [context for context in CONTEXTS if context.name != name]
+    gone = [projection for projection in PROJECTIONS if projection.evolve.__module__ == f"projections.contexts.{name}"]
+    assert (len(contexts), len(gone)) == (len(CONTEXTS) - 1, 1)
+    return contexts, [projection for projection in PROJECTIONS if projection not in gone]
+
+
+@pytest.mark.parametrize(("name", "entity"), [("payments", "Payment"), ("shipping", "Shipment")])
+def test_a_context_that_nobody_builds_on_can_go(name: str, entity: str) -> None:
+    sdl = compose(*without(name)).sdl()
+    assert entity not in sdl
+    assert "type Order implements Node" in sdl
+    files = {f"projections.contexts.{name}", f"schema.contexts.{name}"}
+    users = [named(path) for path in python_files(*FLOORS) if files & set(imported(parsed(path)))]
+    assert users == [f"schema/contexts/{name}.py"], "its two files are imported by nothing but each other"
+
+
+@pytest.mark.parametrize("name", ["customers", "catalog", "orders"])
+def test_a_context_that_others_build_on_cannot_and_is_told_who(name: str) -> None:
+    with pytest.raises(CompositionError) as told:
+        compose(*without(name))
+    users = {
+        ".".join(Path(named(path)).with_suffix("").parts)
+        for path in python_files("schema")
+        if f"schema.contexts.{name}" in imported(parsed(path))
+    }
+    assert any(user in told.value.where for user in users), told.value
 
 
 def test_a_hunk_that_does_not_fit_fails() -> None:

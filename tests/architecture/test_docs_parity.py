@@ -11,6 +11,7 @@ from typing import Any, Final, get_args
 
 import pytest
 
+import gateway.consistency.operation
 import gateway.errors
 import gateway.telemetry
 import projections
@@ -188,6 +189,15 @@ def test_words_that_the_code_says_are_in_the_glossary() -> None:
 def test_the_glossary_is_sorted_and_says_each_word_once() -> None:
     words = [row[0].strip("*") for row in rows(GLOSSARY)]
     assert words == sorted(set(words), key=str.lower)
+
+
+def test_every_reason_for_an_unmet_requirement_is_explained() -> None:
+    source = Path(gateway.consistency.operation.__file__).read_text(encoding="utf-8")
+    policies = {policy.value for policy in OnTimeout}
+    reasons = set(re.findall(r'"([A-Z]{2,}(?:_[A-Z]+)*)"', source)) - policies
+    assert {"LAG", "EXPIRED"} <= reasons
+    explained = {codes(row[0])[0] for row in rows(DOCS / "reference" / "http.md", "## Consistency") if codes(row[0])}
+    assert reasons - explained == set()
 
 
 def test_a_cause_of_the_quarantine_is_explained() -> None:

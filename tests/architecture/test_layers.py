@@ -24,7 +24,9 @@ def foreign_to_a_read_model(tree: ast.Module, package: str | None = None) -> lis
     return [
         name
         for name in imported(tree)
-        if name != "projections" and name not in PURE_STDLIB and not (own and (name == own[0] or name.startswith(own[1])))
+        if name != "projections"
+        and name not in PURE_STDLIB
+        and not (own and (name == own[0] or name.startswith(own[1])))
     ]
 
 
@@ -34,7 +36,9 @@ def foreign_to_a_graph(tree: ast.Module) -> list[str]:
     return [
         name
         for name in imported(tree)
-        if name not in ("schema", "projections", "strawberry") and name not in PURE_STDLIB and not name.startswith(allowed)
+        if name not in ("schema", "projections", "strawberry")
+        and name not in PURE_STDLIB
+        and not name.startswith(allowed)
     ]
 
 
@@ -63,13 +67,16 @@ def test_a_graph_imports_declarations_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["import asyncio", "import redis", "from projections.store import keys", "from projections.contexts import orders"]
+    "line",
+    ["import asyncio", "import redis", "from projections.store import keys", "from projections.contexts import orders"],
 )
 def test_an_impure_read_model_would_be_found(line: str) -> None:
     assert foreign_to_a_read_model(ast.parse(f"def evolve():\n    {line}"))
 
 
-@pytest.mark.parametrize("line", ["import httpx", "from projections.store.port import Page", "from gateway.app import x"])
+@pytest.mark.parametrize(
+    "line", ["import httpx", "from projections.store.port import Page", "from gateway.app import x"]
+)
 def test_an_impure_graph_would_be_found(line: str) -> None:
     assert foreign_to_a_graph(ast.parse(line))
 
@@ -77,7 +84,8 @@ def test_an_impure_graph_would_be_found(line: str) -> None:
 def test_contexts_of_the_graph_go_one_way() -> None:
     known = {path.stem for path in contexts("schema")}
     graph = {
-        path.stem: {name.split(".")[2] for name in imported(parsed(path)) if name.startswith("schema.contexts.")} & known
+        path.stem: {name.split(".")[2] for name in imported(parsed(path)) if name.startswith("schema.contexts.")}
+        & known
         for path in contexts("schema")
     }
     try:

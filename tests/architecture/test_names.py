@@ -36,7 +36,9 @@ def test_nothing_is_left_for_later_in_code() -> None:
 
 def test_every_module_says_its_role() -> None:
     silent = [
-        named(path) for path in python_files() if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(parsed(path))
+        named(path)
+        for path in python_files()
+        if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(parsed(path))
     ]
     assert silent == []
 
@@ -61,7 +63,9 @@ def unitless_durations(tree: ast.Module) -> list[str]:
 
 
 def test_durations_carry_their_unit() -> None:
-    found = {named(path): names for path in python_files(*FLOORS, "examples") if (names := unitless_durations(parsed(path)))}
+    found = {
+        named(path): names for path in python_files(*FLOORS, "examples") if (names := unitless_durations(parsed(path)))
+    }
     assert found == {}
 
 

@@ -25,17 +25,16 @@ def made_by_pages() -> set[str]:
 
 @pytest.mark.parametrize("page", pages(), ids=page_ids())
 def test_links_lead_somewhere(page: Path) -> None:
-    dead: list[str] = []
-    for target in links(page):
-        if re.match(r"[a-z]+:", target):
-            continue
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        if not file.exists():
-            dead.append(target)
-        elif anchor and anchor not in {_anchor(line) for line in file.read_text(encoding="utf-8").splitlines()}:
-            dead.append(target)
+    dead = [target for target in links(page) if not re.match(r"[a-z]+:", target) and not _is_there(page, target)]
     assert dead == []
+
+
+def _is_there(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (page.parent / path).resolve() if path else page
+    if not file.exists():
+        return False
+    return not anchor or anchor in {_anchor(line) for line in file.read_text(encoding="utf-8").splitlines()}
 
 
 def _anchor(line: str) -> str | None:
@@ -68,7 +67,8 @@ def test_every_page_below_docs_is_reached_from_the_readme() -> None:
         todo += [
             file
             for target in links(page)
-            if not re.match(r"[a-z]+:", target) and (file := (page.parent / target.partition("#")[0]).resolve()).is_file()
+            if not re.match(r"[a-z]+:", target)
+            and (file := (page.parent / target.partition("#")[0]).resolve()).is_file()
         ]
     assert [named(page) for page in pages() if page.is_relative_to(DOCS) and page not in seen] == []
 

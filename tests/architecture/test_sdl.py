@@ -37,7 +37,7 @@ LATER_FIELDS: Final = {
 LATER_TYPES: Final = {"CommandStatus", "ActivityConnection"}
 """What the fixture has and this graph has not yet. One that is there by now is taken off these lists."""
 
-CONNECTIONS: Final = {"CustomerConnection": "Customer", "ProductConnection": "Product"}
+CONNECTIONS: Final = ("Customer", "Product")
 INPUTS_BY_PATTERN: Final = {
     "DiscontinueProductInput": "commandId: ID  expectedVersion: Int  product: ID!",
     "RefundPaymentInput": "commandId: ID  expectedVersion: Int  payment: ID!  amount: Decimal!",
@@ -70,11 +70,11 @@ def theirs() -> Definitions:
     """The fixture, and what it says by pattern."""
     said = (ROOT / "tests" / "fixtures" / "shop.graphql").read_text(encoding="utf-8")
     found = definitions(said)
-    patterns: list[str] = []
-    for name, entity in CONNECTIONS.items():
-        for part in ("OrderConnection", "OrderEdge"):
-            patterns.append(print_ast(found[part]).replace("Order", entity))
-        assert name == f"{entity}Connection"
+    patterns = [
+        print_ast(found[part]).replace("Order", entity)
+        for entity in CONNECTIONS
+        for part in ("OrderConnection", "OrderEdge")
+    ]
     patterns += [f"input {name} {{ {fields} }}" for name, fields in INPUTS_BY_PATTERN.items()]
     for entity, commands in READ_BY_COMMAND.items():
         for command in commands:
@@ -92,10 +92,9 @@ def differences(name: str, wanted: DefinitionNode, node: DefinitionNode | None) 
     if type(node) is not type(wanted):
         return [f"{name}: {type(wanted).__name__} wanted, {type(node).__name__} found"]
     match wanted, node:
-        case (ObjectTypeDefinitionNode(), ObjectTypeDefinitionNode()) | (
-            InterfaceTypeDefinitionNode(),
-            InterfaceTypeDefinitionNode(),
-        ):
+        case ObjectTypeDefinitionNode(), ObjectTypeDefinitionNode():
+            return _fields(name, wanted, node)
+        case InterfaceTypeDefinitionNode(), InterfaceTypeDefinitionNode():
             return _fields(name, wanted, node)
         case InputObjectTypeDefinitionNode(), InputObjectTypeDefinitionNode():
             return _values(name, wanted.fields or (), node.fields or ())
@@ -164,7 +163,7 @@ def test_all_of_the_binding_graph_is_there() -> None:
 def test_every_mutation_of_the_binding_graph_is_looked_at() -> None:
     mutation = theirs()["Mutation"]
     assert isinstance(mutation, ObjectTypeDefinitionNode)
-    for field in mutation.fields:
+    for field in mutation.fields or ():
         title = field.name.value[0].upper() + field.name.value[1:]
         assert {f"{title}Input", f"{title}Result", f"{title}Accepted"} <= theirs().keys()
 

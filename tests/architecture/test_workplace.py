@@ -52,7 +52,9 @@ def test_requirements_name_no_address(path: Path) -> None:
 def addresses(value: Any, inside: str = "") -> list[str]:
     """Every URL in a lock file but those of the packages' own funding pages."""
     if isinstance(value, dict):
-        return [found for key, item in value.items() if key != "funding" for found in addresses(item, f"{inside}/{key}")]
+        return [
+            found for key, item in value.items() if key != "funding" for found in addresses(item, f"{inside}/{key}")
+        ]
     if isinstance(value, list):
         return [found for item in value for found in addresses(item, inside)]
     return [f"{inside}: {value}"] if isinstance(value, str) and URL.search(value) else []

@@ -207,6 +207,35 @@ async def test_a_broker_that_goes_leaves_nothing_hanging(
         await source.close()
 
 
+async def test_what_a_broker_takes_for_a_topic_that_it_forgot_is_not_acknowledged(
+    start_kafka: Callable[[], EmbeddedKafka],
+) -> None:
+    broker = await asyncio.to_thread(start_kafka)
+    topic = Topic("things", "thing")
+    publisher, source = KafkaPublisher(broker.bootstrap, topic, 3), KafkaSource(broker.bootstrap, 3)
+    log = Log(topic, publisher, source)
+    try:
+        await publisher.open()
+        await log.publish(*(record(f"k{number}", "old") for number in range(30)))
+        await asyncio.to_thread(broker.kill)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            publishing = group.create_task(publisher.publish([record(f"k{number}", "new") for number in range(30)]))
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(broker.start)
+        result = publishing.result()
+        for _ in range(5):
+            if result.trouble is not None:
+                assert not result.acknowledged
+                await publisher.open()
+                result = await publisher.publish([record(f"k{number}", "new") for number in range(30)])
+        assert result.trouble is None
+        await source.open([topic], {})
+        assert {one.value for one in await log.read(30)} == {b"new"}
+    finally:
+        await publisher.close()
+        await source.close()
+
+
 async def test_a_broker_that_says_nothing_leaves_nothing_hanging(start_kafka: Callable[[], EmbeddedKafka]) -> None:
     broker = await asyncio.to_thread(start_kafka)
     topic = Topic("things", "thing")

@@ -5,6 +5,8 @@ import signal
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +102,9 @@ async def test_a_broker_may_come_late_and_go_and_come_back(
             await asyncio.to_thread(process.post, "catalog", f"/products/{product}/price", {"price": f"{price}"})
         await asyncio.to_thread(broker.start)
         await asyncio.to_thread(until, lambda: not left(tmp_path, "catalog"), 10, "publication")
-        # The embedded broker forgot what it had; what it did not have is there, in order.
+        # The embedded broker forgot what it had; what it did not have is there, in order, some of it perhaps twice.
         found = versions(await read_topic(broker.bootstrap, catalog.context.topic))
-        assert found[product.encode()] == [2, 3, 4, 5, 6]
+        assert list(dict.fromkeys(found[product.encode()])) == [2, 3, 4, 5, 6]
 
 
 def placed(process: Shop, order: Any) -> bool:
@@ -154,7 +156,7 @@ async def test_killed_while_publishing_nothing_is_lost_and_the_order_kept(
         with Shop(broker.bootstrap, tmp_path, ["orders"]) as process:
             await asyncio.to_thread(process.until_ready)
             if kills < 3:
-                await asyncio.to_thread(until, lambda before=before: left(tmp_path, "orders") < before)
+                await asyncio.to_thread(until, partial(fewer, tmp_path, before))
                 kills += 1
             else:
                 await asyncio.to_thread(until, lambda: not left(tmp_path, "orders"))
@@ -164,11 +166,15 @@ async def test_killed_while_publishing_nothing_is_lost_and_the_order_kept(
     assert all(numbers[-1] == 2 for numbers in found.values())
 
 
+def fewer(data: Path, before: int) -> bool:
+    return left(data, "orders") < before
+
+
 def load(data: Path, count: int) -> None:
     """Orders of two facts each, with nobody to publish them yet."""
     engine = open_engine(f"sqlite:///{data}/orders.sqlite")
     create_tables(engine, orders.context.tables)
-    placed = orders.OrderPlaced("c-1", NOON, catalog.cents(catalog.Money(1)), ())
+    placed = orders.OrderPlaced("c-1", NOON, Decimal("1.00"), ())
     facts = [(placed, NOON), (orders.OrderConfirmed("c-1", NOON), NOON)]
     with writing(engine) as connection:
         write_history(connection, orders.context, [History(f"o-{number}", facts) for number in range(count)])

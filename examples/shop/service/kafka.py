@@ -10,6 +10,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -25,6 +26,8 @@ from examples.shop.service.log import Incoming, Outgoing, Place, Published
 _BATCH_BYTES = 1_000_000
 _REQUEST_TIMEOUT_MS = 10_000
 _STOPPED_WITHIN_S = 1.0
+_MADE_WITHIN_S = 5.0
+_ASKED_EVERY_S = 0.05
 _FETCH_RECORDS = 2_000
 # The embedded broker notices new records only at about half of this time; Kafka itself answers at once.
 _FETCH_WAIT_MS = 100
@@ -32,21 +35,43 @@ _FETCH_WAIT_MS = 100
 _logger = logging.getLogger(__name__)
 
 
-async def ensure_topics(bootstrap: str, topics: Sequence[Topic], partitions: int) -> None:
-    """Makes the topics that are missing. Raises `BrokerError`."""
+async def ensure_topics(bootstrap: str, topics: Sequence[Topic], partitions: int) -> dict[str, list[int]]:
+    """Makes the topics that are missing, and tells the partitions that each of them has. Raises `BrokerError`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         wanted = [NewTopic(topic.name, partitions, 1, topic_configs=_configuration(topic)) for topic in topics]
         answer = await admin.create_topics(wanted)
+        for name, code, *_ in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise BrokerError(f"topic {name} cannot be made: {for_code(code).__name__}")
+        return await _known_partitions(admin, [topic.name for topic in topics])
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerError(f"the topics cannot be made at {bootstrap}: {error!r}") from error
+        raise BrokerError(f"{bootstrap} does not answer: {error!r}") from error
     finally:
         await admin.close()
-    for name, code, *_ in answer.topic_errors:
-        problem = for_code(code)
-        if code and problem is not TopicAlreadyExistsError:
-            raise BrokerError(f"topic {name} cannot be made: {problem.__name__}")
+
+
+async def _known_partitions(admin: Any, names: list[str]) -> dict[str, list[int]]:
+    """Asks until the broker knows the partitions of a topic that it has just made. Raises TimeoutError."""
+    async with asyncio.timeout(_MADE_WITHIN_S):
+        while True:
+            described = await admin.describe_topics(names)
+            if all(topic["error_code"] == 0 and topic["partitions"] for topic in described):
+                return {
+                    topic["topic"]: sorted(partition["partition"] for partition in topic["partitions"])
+                    for topic in described
+                }
+            await asyncio.sleep(_ASKED_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A batch on its way: where to, which records, and its acknowledgement."""
+
+    partition: int
+    indexes: list[int]
+    answer: asyncio.Future[Any]
 
 
 class KafkaPublisher:
@@ -58,43 +83,59 @@ class KafkaPublisher:
         self._partitions_wanted = partitions
         self._partition_of = DefaultPartitioner()
         self._partitions: list[int] = []
+        self._ends: dict[int, int] = {}
         self._producer: Any = None
 
     async def open(self) -> None:
         await self.close()
-        await ensure_topics(self._bootstrap, [self._topic], self._partitions_wanted)
+        self._ends = {}
+        known = await ensure_topics(self._bootstrap, [self._topic], self._partitions_wanted)
+        self._partitions = known[self._topic.name]
         try:
             self._producer = await self._started()
-            self._partitions = sorted(await self._producer.partitions_for(self._topic.name))
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"{self._bootstrap} takes no records: {error!r}") from error
 
     async def publish(self, records: Sequence[Outgoing]) -> Published:
-        sent: list[tuple[list[int], asyncio.Future[Any]]] = []
+        sent: list[_Sent] = []
         trouble: BrokerError | None = None
         try:
             for partition, (batch, indexes) in self._batched(records).items():
                 answer = await self._producer.send_batch(batch, self._topic.name, partition=partition)
                 answer.add_done_callback(_seen)
-                sent.append((indexes, answer))
+                sent.append(_Sent(partition, indexes, answer))
         except KafkaError as error:
             trouble = BrokerError(f"{self._topic.name} was not sent: {error!r}")
         if sent:
             # Not gather: when this is cancelled, the answers must stay as they are, the producer still works on them.
-            await asyncio.wait([answer for _, answer in sent])
+            await asyncio.wait([one.answer for one in sent])
+        if any(self._is_of_another_log(one) for one in sent):
+            return Published((), BrokerError(f"{self._topic.name} was made anew while it was published to"))
         acknowledged: list[int] = []
-        for indexes, answer in sent:
-            refusal = answer.exception()
+        for one in sent:
+            refusal = one.answer.exception()
             if refusal is not None:
                 trouble = BrokerError(f"{self._topic.name} was refused: {refusal!r}")
             else:
-                acknowledged.extend(indexes)
+                acknowledged.extend(one.indexes)
+                self._ends[one.partition] = one.answer.result().offset + len(one.indexes)
         return Published(acknowledged, trouble)
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await _abandon(producer)
+
+    def _is_of_another_log(self, sent: _Sent) -> bool:
+        """Whether a batch was given an offset that was given before.
+
+        The embedded broker, killed and started again, has forgotten its topics and still acknowledges records for
+        them, which nobody can read. Opening again makes the topic; then they are published again.
+        """
+        if sent.answer.exception() is not None:
+            return False
+        offset: int = sent.answer.result().offset
+        return 0 <= offset < self._ends.get(sent.partition, 0)  # -1: an idempotent producer's retry, offset unknown
 
     async def _started(self) -> Any:
         """A producer, an idempotent one if the broker has them (the embedded one has not, for aiokafka)."""
@@ -152,7 +193,7 @@ class KafkaSource:
 
     async def open(self, topics: Sequence[Topic], positions: Mapping[Place, int]) -> None:
         await self.close()
-        await ensure_topics(self._bootstrap, topics, self._partitions_wanted)
+        known = await ensure_topics(self._bootstrap, topics, self._partitions_wanted)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -162,10 +203,9 @@ class KafkaSource:
         )
         try:
             await self._consumer.start()
-            await self._consumer.topics()
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"{self._bootstrap} gives no records: {error!r}") from error
-        places = [(topic.name, partition) for topic in topics for partition in self._known_partitions(topic)]
+        places = [(topic.name, partition) for topic in topics for partition in known[topic.name]]
         self._consumer.assign([TopicPartition(*place) for place in places])
         for place in places:
             self._consumer.seek(TopicPartition(*place), positions.get(place, 0))
@@ -187,12 +227,6 @@ class KafkaSource:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop()
-
-    def _known_partitions(self, topic: Topic) -> list[int]:
-        known = self._consumer.partitions_for_topic(topic.name)
-        if not known:
-            raise BrokerError(f"{self._bootstrap} does not know topic {topic.name} yet")
-        return sorted(known)
 
     async def _rewind_new_logs(self) -> None:
         """A log that ends before its position is another log than the one that was read.
@@ -218,16 +252,15 @@ def _seen(answer: asyncio.Future[Any]) -> None:
 
 
 async def _abandon(producer: Any) -> None:
-    """Stops a producer without waiting for what the broker never answered.
+    """Stops a producer without waiting for what the broker never answered; it is still in the outbox.
 
-    `stop()` alone flushes first, which takes for ever while the broker is away. What is given up here is still in the
-    outbox. aiokafka offers no public way to give up: hence the accumulator, and the KeyError of a batch that is on its
-    way while it is given up.
+    `stop()` alone flushes first, which takes for ever while the broker is away, and aiokafka offers no public way to
+    give up: so its sender is ended before, and what the sender leaves behind is failed.
     """
-    producer._message_accumulator.fail_all(KafkaError("given up"))
     try:
         async with asyncio.timeout(_STOPPED_WITHIN_S):
-            await producer.stop()
-    except (KafkaError, KeyError, TimeoutError) as error:
-        _logger.debug("a producer was stopped the hard way: %r", error)
-        await producer.client.close()
+            await producer._sender.close()
+    except TimeoutError:
+        _logger.debug("a request of a producer was cut off")
+    producer._message_accumulator.fail_all(KafkaError("given up"))
+    await producer.stop()

@@ -47,7 +47,7 @@ _SHIPMENTS = """
   WITH shipment AS (
     SELECT l_orderkey, l_shipdate, l_linestatus, o_orderdate, max(l_receiptdate) AS received,
            json_group_array(CAST(l_linenumber AS INTEGER)) AS numbers
-    FROM (SELECT * FROM lineitem ORDER BY CAST(l_linenumber AS INTEGER)) JOIN orders ON o_orderkey = l_orderkey
+    FROM lineitem JOIN orders ON o_orderkey = l_orderkey
     GROUP BY l_orderkey, l_shipdate),
   travelled AS (
     SELECT *, l_linestatus = 'F' AS dispatched, l_linestatus = 'F' AND received <= '1995-06-17' AS delivered
@@ -120,7 +120,9 @@ def _import(database: sqlite3.Connection, table: str, file: Path) -> None:
 def _by_order(database: sqlite3.Connection, query: str) -> dict[str, list[Json]]:
     found: dict[str, list[Json]] = defaultdict(list)
     for row in map(dict, database.execute(query)):
-        for name in {"product", "lineNumbers"} & row.keys():
-            row[name] = json.loads(row[name])
+        if "product" in row:
+            row["product"] = json.loads(row["product"])
+        if "lineNumbers" in row:
+            row["lineNumbers"] = sorted(json.loads(row["lineNumbers"]))
         found[row.pop("order")].append(row)
     return found

@@ -335,6 +335,14 @@ def test_a_reference_to_a_context_that_is_not_composed() -> None:
     refuses(context, names=("refers to Maker", "BuyInput.maker", "schema/catalog.py"))
 
 
+def test_a_command_to_another_service_than_the_owner_of_what_it_reads() -> None:
+    class Mutation:
+        buy = command(BuyInput, to="bikes", path="/makers/{maker}/buy", reads=Maker)
+
+    context = BoundedContext("makers", entities=[Maker], mutation=Mutation)
+    refuses(context, names=("goes to 'bikes'", "'makers' owns", "Mutation.buy"))
+
+
 def test_one_input_for_two_commands() -> None:
     class Mutation:
         buy = command(BuyInput, to="makers", path="/makers", reads=Maker)
