@@ -7,15 +7,14 @@ known for what it is, and is cleared by the next run. The run's warden holds the
 import contextlib
 import fcntl
 import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Self
 
 from gateway.dev.errors import FolderTakenError
+from gateway.dev.warden import LOCK, empty
 
-_LOCK = "owner.lock"
 # How long the warden of a run that was killed may take to clean up after it.
 _CLEANED_WITHIN_S = 10.0
 _POLL_S = 0.02
@@ -37,13 +36,13 @@ class RunFolder:
         self.path = path
         deadline = time.monotonic() + _CLEANED_WITHIN_S
         while (lock := self._claim()) is None:
-            if time.monotonic() > deadline or _owner_is_alive(path / _LOCK):
+            if time.monotonic() > deadline or _owner_is_alive(path / LOCK):
                 raise FolderTakenError(f"another run uses {path}: stop it, or choose another port with HEADRACE_PORT")
             time.sleep(_POLL_S)
         self.lock = lock
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
-        self._clear()
+        empty(path)
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -64,24 +63,17 @@ class RunFolder:
             owner = self.path.lstat()
             if owner.st_uid != os.getuid() or not self.path.is_dir() or self.path.is_symlink():
                 raise FolderTakenError(f"{self.path} is there and is not a folder of this user; remove it")
-            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat()):
+            if os.path.samestat(os.fstat(lock), (self.path / LOCK).stat()):
                 return lock
         except (BlockingIOError, FileNotFoundError):
             pass
         os.close(lock)
         return None
-
-    def _clear(self) -> None:
-        for entry in self.path.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            elif entry.name != _LOCK:
-                entry.unlink()
 
 
 def _owner_is_alive(lock: Path) -> bool:

@@ -17,6 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+LOCK = "owner.lock"
+"""A file that goes last: as long as it is there and locked, nobody else puts anything into the folder."""
+
 _CLOSE_WITHIN_S = 10.0
 
 
@@ -92,6 +95,16 @@ def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
         os.killpg(pid, number)
 
 
+def empty(folder: Path) -> None:
+    """Remove what is in the folder, except its lock."""
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != LOCK:
+                entry.unlink(missing_ok=True)
+
+
 def _outlive(folder: Path) -> None:
     alive: set[int] = set()
     for line in sys.stdin:
@@ -102,6 +115,7 @@ def _outlive(folder: Path) -> None:
             alive.discard(int(pid))
     for group in alive:
         kill_group(group)
+    empty(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

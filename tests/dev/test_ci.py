@@ -15,7 +15,8 @@ def run(folder: Path, **codes: int) -> "subprocess.CompletedProcess[str]":
     """`.ci/run` with programs in the place of make and of the browser's checks, which end with these codes."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
-    make = f'case $1 in lint) echo linted; exit {codes.get("lint", 0)};; test) cat; echo "{CLOSING}"; exit {codes.get("test", 0)};; esac'
+    lint, test = codes.get("lint", 0), codes.get("test", 0)
+    make = f'case $1 in lint) echo linted; exit {lint};; test) cat; echo "{CLOSING}"; exit {test};; esac'
     browser = f"echo '9 passed, 0 failed'; exit {codes.get('browser', 0)}"
     for name, program in (("bin/make", make), ("tests/browser/run", browser)):
         (folder / name).parent.mkdir(parents=True)

@@ -23,8 +23,12 @@ STOPPED_WITHIN_S = 30.0
 
 
 def copy_checkout(target: Path) -> Path:
-    """What a clone would have: the tracked files and the new ones that are not ignored."""
+    """What a clone would have: the tracked files and the new ones that are not ignored; all but caches without git."""
     argv = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if not (ROOT / ".git").exists():
+        ignored = shutil.ignore_patterns(".*_cache", ".venv", ".hypothesis", "__pycache__", "node_modules", "artefacts")
+        shutil.copytree(ROOT, target, ignore=ignored, dirs_exist_ok=True)
+        return target
     listed = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

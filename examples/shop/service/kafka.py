@@ -252,15 +252,16 @@ def _seen(answer: asyncio.Future[Any]) -> None:
 
 
 async def _abandon(producer: Any) -> None:
-    """Stops a producer without waiting for what the broker never answered; it is still in the outbox.
+    """Stops a producer without waiting for what the broker never answered; that is still in the outbox.
 
-    `stop()` alone flushes first, which takes for ever while the broker is away, and aiokafka offers no public way to
-    give up: so its sender is ended before, and what the sender leaves behind is failed.
+    Its own `stop()` flushes first, which takes for ever while the broker is away, and aiokafka offers no other way:
+    so this does the rest of what `stop()` does.
     """
-    try:
-        async with asyncio.timeout(_STOPPED_WITHIN_S):
-            await producer._sender.close()
-    except TimeoutError:
-        _logger.debug("a request of a producer was cut off")
-    producer._message_accumulator.fail_all(KafkaError("given up"))
-    await producer.stop()
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()  # it waits for the answer to what is on its way
+        if (await asyncio.wait([sender], timeout=_STOPPED_WITHIN_S))[1]:
+            sender.cancel()  # now it does not
+            await asyncio.wait([sender])
+    producer._closed = True
+    await producer.client.close()
