@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, bin
 from examples.shop.service.aggregates import Addition, load, record
 from examples.shop.service.declare import Change, Context, Creation, Event, Heard, Input, Listening, Topic, Value
 from examples.shop.service.errors import FieldProblem, RefusedError
-from examples.shop.service.fields import Key, Quantity, Text, cents, plain
+from examples.shop.service.fields import Key, LineNumber, Quantity, Text, cents, plain
 from examples.shop.service.outbox import Trace
 from examples.shop.service.replicas import replicas_of
 
@@ -185,8 +185,8 @@ def offers_for(connection: Connection, command: PlaceOrder) -> Mapping[str, Offe
 class ShipmentDelivered(Event):
     """What this service reads of a delivery."""
 
-    order_id: str
-    line_numbers: tuple[int, ...]
+    order_id: Key
+    line_numbers: tuple[LineNumber, ...]
 
 
 own_tables = MetaData()

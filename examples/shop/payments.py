@@ -89,7 +89,38 @@ class FailPayment(Input):
     payment: Key | None = None
 
 
-def authorize(command: AuthorizePayment, order: "KnownOrder | None", now: datetime) -> Sequence[Event]:
+class KnownOrder(Value):
+    """What this service keeps of an order."""
+
+    customer_id: str
+    cancelled: bool = False
+
+
+class OrderPlaced(Event):
+    customer_id: str
+
+
+class OrderCancelled(Event):
+    customer_id: str
+
+
+def remember_order(order: KnownOrder | None, event: OrderPlaced | OrderCancelled) -> KnownOrder | None:
+    return KnownOrder(event.customer_id, cancelled=isinstance(event, OrderCancelled))
+
+
+orders = Listening(
+    topic=Topic("shop.orders", "order"),
+    events={"shop.orders.OrderPlaced": OrderPlaced, "shop.orders.OrderCancelled": OrderCancelled},
+    kept=KnownOrder,
+    remember=remember_order,
+)
+
+
+def known_order(connection: Connection, command: AuthorizePayment) -> KnownOrder | None:
+    return replica(connection, orders, command.order)
+
+
+def authorize(command: AuthorizePayment, order: KnownOrder | None, now: datetime) -> Sequence[Event]:
     """Only for an order that is known and not cancelled."""
     if order is None:
         unknown = FieldProblem("#/order", "is not a known order")
@@ -149,37 +180,6 @@ def evolve(payment: Payment | None, event: PaymentEvent) -> Payment | None:
             return replace(payment, status=PaymentStatus.FAILED)
         case _:
             assert_never(event)
-
-
-class KnownOrder(Value):
-    """What this service keeps of an order."""
-
-    customer_id: str
-    cancelled: bool = False
-
-
-class OrderPlaced(Event):
-    customer_id: str
-
-
-class OrderCancelled(Event):
-    customer_id: str
-
-
-def remember_order(order: KnownOrder | None, event: OrderPlaced | OrderCancelled) -> KnownOrder | None:
-    return KnownOrder(event.customer_id, cancelled=isinstance(event, OrderCancelled))
-
-
-orders = Listening(
-    topic=Topic("shop.orders", "order"),
-    events={"shop.orders.OrderPlaced": OrderPlaced, "shop.orders.OrderCancelled": OrderCancelled},
-    kept=KnownOrder,
-    remember=remember_order,
-)
-
-
-def known_order(connection: Connection, command: AuthorizePayment) -> KnownOrder | None:
-    return replica(connection, orders, command.order)
 
 
 context = Context(

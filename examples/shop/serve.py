@@ -17,7 +17,7 @@ from typing import Any
 from examples.shop.service.declare import Context
 from examples.shop.service.errors import SettingsError
 from examples.shop.service.kafka import KafkaPublisher, KafkaSource
-from examples.shop.service.serve import ServiceProcess
+from examples.shop.service.process import ServiceProcess
 from examples.shop.settings import Settings
 
 _BACKLOG = 1_024
@@ -55,12 +55,13 @@ def _processes(settings: Settings, contexts: Sequence[Context[Any]]) -> list[Ser
 
 def _sockets(settings: Settings, contexts: Sequence[Context[Any]]) -> dict[str, socket.socket]:
     """Bound sockets, all or none. Raises `SettingsError` that names every address that cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     sockets: dict[str, socket.socket] = {}
     problems: list[str] = []
     for context in contexts:
         port = settings.ports[context.name]
         try:
-            sockets[context.name] = socket.create_server((settings.host, port), backlog=_BACKLOG)
+            sockets[context.name] = socket.create_server((settings.host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
             problems.append(f"{context.name} cannot listen on {settings.host}:{port}: {error.strerror}")
     if problems:

@@ -163,4 +163,3 @@ def _flag(environ: Mapping[str, str], name: str, problems: list[str]) -> bool:
     if given not in ("0", "1"):
         problems.append(f"{name} must be 0 or 1, not {given!r}")
     return given == "1"
-

@@ -87,79 +87,6 @@ class FailDelivery(Input):
     shipment: Key | None = None
 
 
-def create(command: CreateShipment, known: "KnownLines", now: datetime) -> Sequence[Event]:
-    """Only lines of a known, living order, and each line in one shipment only."""
-    if known.order is None:
-        unknown = FieldProblem("#/order", "is not a known order")
-        raise RefusedError("ORDER_UNKNOWN", "There is no such order", [unknown], may_arrive=True)
-    if known.order.cancelled:
-        raise RefusedError("ORDER_CANCELLED", "The order is cancelled")
-    problems = line_problems(command, known.order, known.shipped)
-    if problems:
-        raise RefusedError("LINES_NOT_SHIPPABLE", "Not all these lines can be shipped", problems)
-    lines = tuple(sorted(command.line_numbers))
-    return [ShipmentCreated(command.order, known.order.customer_id, command.carrier, lines, now)]
-
-
-def line_problems(command: CreateShipment, order: "KnownOrder", shipped: Mapping[int, str]) -> list[FieldProblem]:
-    problems: list[FieldProblem] = []
-    seen: set[int] = set()
-    for index, number in enumerate(command.line_numbers):
-        pointer = f"#/lineNumbers/{index}"
-        if number not in order.line_numbers:
-            problems.append(FieldProblem(pointer, "is not a line of the order"))
-        elif number in shipped:
-            problems.append(FieldProblem(pointer, f"is in shipment {shipped[number]}"))
-        elif number in seen:
-            problems.append(FieldProblem(pointer, "is there twice"))
-        seen.add(number)
-    return problems
-
-
-def dispatch(shipment: Shipment, command: DispatchShipment, now: datetime) -> Sequence[Event]:
-    """What is packed goes out; what came back may go out again."""
-    if shipment.status not in (ShipmentStatus.CREATED, ShipmentStatus.DELIVERY_FAILED):
-        raise RefusedError(f"SHIPMENT_{shipment.status}", f"The shipment is {shipment.status}")
-    return [ShipmentDispatched(shipment.order_id, shipment.customer_id, now)]
-
-
-def confirm_delivery(shipment: Shipment, command: ConfirmDelivery, now: datetime) -> Sequence[Event]:
-    """Only what is on its way can arrive."""
-    refuse_unless_dispatched(shipment)
-    return [ShipmentDelivered(shipment.order_id, shipment.customer_id, shipment.line_numbers, now)]
-
-
-def fail_delivery(shipment: Shipment, command: FailDelivery, now: datetime) -> Sequence[Event]:
-    """Only what is on its way can fail to arrive."""
-    refuse_unless_dispatched(shipment)
-    return [DeliveryFailed(shipment.order_id, shipment.customer_id, command.reason, now)]
-
-
-def refuse_unless_dispatched(shipment: Shipment) -> None:
-    if shipment.status is not ShipmentStatus.DISPATCHED:
-        raise RefusedError("SHIPMENT_NOT_DISPATCHED", f"The shipment is {shipment.status}, not DISPATCHED")
-
-
-ShipmentEvent = ShipmentCreated | ShipmentDispatched | DeliveryFailed | ShipmentDelivered
-
-
-def evolve(shipment: Shipment | None, event: ShipmentEvent) -> Shipment | None:
-    if isinstance(event, ShipmentCreated):
-        status = ShipmentStatus.CREATED
-        return Shipment(event.order_id, event.customer_id, status, event.carrier, event.line_numbers, event.created_at)
-    if shipment is None:
-        raise ValueError(f"{type(event).__name__} is not the first fact of a shipment")
-    match event:
-        case ShipmentDispatched():
-            return replace(shipment, status=ShipmentStatus.DISPATCHED, dispatched_at=event.dispatched_at)
-        case DeliveryFailed():
-            return replace(shipment, status=ShipmentStatus.DELIVERY_FAILED)
-        case ShipmentDelivered():
-            return replace(shipment, status=ShipmentStatus.DELIVERED, delivered_at=event.delivered_at)
-        case _:
-            assert_never(event)
-
-
 def claim(order_id: str, line_number: int) -> str:
     """The name that keeps a line from travelling twice."""
     return f"line:{order_id}:{line_number}"
@@ -217,6 +144,79 @@ def known_lines(connection: Connection, command: CreateShipment) -> KnownLines:
     wanted = {claim(command.order, number): number for number in command.line_numbers}
     shipped = {wanted[name]: shipment for name, shipment in holders(connection, wanted).items()}
     return KnownLines(replica(connection, orders, command.order), shipped)
+
+
+def create(command: CreateShipment, known: KnownLines, now: datetime) -> Sequence[Event]:
+    """Only lines of a known, living order, and each line in one shipment only."""
+    if known.order is None:
+        unknown = FieldProblem("#/order", "is not a known order")
+        raise RefusedError("ORDER_UNKNOWN", "There is no such order", [unknown], may_arrive=True)
+    if known.order.cancelled:
+        raise RefusedError("ORDER_CANCELLED", "The order is cancelled")
+    problems = line_problems(command, known.order, known.shipped)
+    if problems:
+        raise RefusedError("LINES_NOT_SHIPPABLE", "Not all these lines can be shipped", problems)
+    lines = tuple(sorted(command.line_numbers))
+    return [ShipmentCreated(command.order, known.order.customer_id, command.carrier, lines, now)]
+
+
+def line_problems(command: CreateShipment, order: KnownOrder, shipped: Mapping[int, str]) -> list[FieldProblem]:
+    problems: list[FieldProblem] = []
+    seen: set[int] = set()
+    for index, number in enumerate(command.line_numbers):
+        pointer = f"#/lineNumbers/{index}"
+        if number not in order.line_numbers:
+            problems.append(FieldProblem(pointer, "is not a line of the order"))
+        elif number in shipped:
+            problems.append(FieldProblem(pointer, f"is in shipment {shipped[number]}"))
+        elif number in seen:
+            problems.append(FieldProblem(pointer, "is there twice"))
+        seen.add(number)
+    return problems
+
+
+def dispatch(shipment: Shipment, command: DispatchShipment, now: datetime) -> Sequence[Event]:
+    """What is packed goes out; what came back may go out again."""
+    if shipment.status not in (ShipmentStatus.CREATED, ShipmentStatus.DELIVERY_FAILED):
+        raise RefusedError(f"SHIPMENT_{shipment.status}", f"The shipment is {shipment.status}")
+    return [ShipmentDispatched(shipment.order_id, shipment.customer_id, now)]
+
+
+def confirm_delivery(shipment: Shipment, command: ConfirmDelivery, now: datetime) -> Sequence[Event]:
+    """Only what is on its way can arrive."""
+    refuse_unless_dispatched(shipment)
+    return [ShipmentDelivered(shipment.order_id, shipment.customer_id, shipment.line_numbers, now)]
+
+
+def fail_delivery(shipment: Shipment, command: FailDelivery, now: datetime) -> Sequence[Event]:
+    """Only what is on its way can fail to arrive."""
+    refuse_unless_dispatched(shipment)
+    return [DeliveryFailed(shipment.order_id, shipment.customer_id, command.reason, now)]
+
+
+def refuse_unless_dispatched(shipment: Shipment) -> None:
+    if shipment.status is not ShipmentStatus.DISPATCHED:
+        raise RefusedError("SHIPMENT_NOT_DISPATCHED", f"The shipment is {shipment.status}, not DISPATCHED")
+
+
+ShipmentEvent = ShipmentCreated | ShipmentDispatched | DeliveryFailed | ShipmentDelivered
+
+
+def evolve(shipment: Shipment | None, event: ShipmentEvent) -> Shipment | None:
+    if isinstance(event, ShipmentCreated):
+        status = ShipmentStatus.CREATED
+        return Shipment(event.order_id, event.customer_id, status, event.carrier, event.line_numbers, event.created_at)
+    if shipment is None:
+        raise ValueError(f"{type(event).__name__} is not the first fact of a shipment")
+    match event:
+        case ShipmentDispatched():
+            return replace(shipment, status=ShipmentStatus.DISPATCHED, dispatched_at=event.dispatched_at)
+        case DeliveryFailed():
+            return replace(shipment, status=ShipmentStatus.DELIVERY_FAILED)
+        case ShipmentDelivered():
+            return replace(shipment, status=ShipmentStatus.DELIVERED, delivered_at=event.delivered_at)
+        case _:
+            assert_never(event)
 
 
 context = Context(

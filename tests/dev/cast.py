@@ -12,7 +12,7 @@ from gateway.dev.warden import Warden
 
 # Says `ready`, and when asked to end notes its name in the file that it was given.
 GOOD = """
-import pathlib, signal, sys, time
+import signal, sys
 name, notes = sys.argv[1:]
 def end(*_):
     with open(notes, "a") as file: file.write(name + "\\n")
@@ -32,8 +32,8 @@ DIES_WHEN_TOLD = """
 import sys
 print("ready")
 sys.stdout.flush()
-import pathlib, time
-while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.02)
+import pathlib, threading
+while not pathlib.Path(sys.argv[2]).exists(): threading.Event().wait(0.02)
 print("the last straw")
 sys.exit(7)
 """

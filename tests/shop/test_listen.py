@@ -118,6 +118,10 @@ def with_headers(**headers: bytes | None) -> Incoming:
         with_headers(ce_aggregateversion=b"2147483648"),
         with_headers(ce_aggregateversion=b"1.5"),
         with_headers(ce_aggregateepoch=b"x"),
+        with_headers(ce_aggregateepoch=b"2147483648"),
+        broken(key=b"x" * 200),
+        product("x" * 200).tells("ProductState", PRODUCT),
+        product("a\x00b").tells("ProductState", PRODUCT),
     ],
 )
 async def test_an_unreadable_record_is_logged_and_skipped(
@@ -127,6 +131,14 @@ async def test_an_unreadable_record_is_logged_and_skipped(
     await orders_service.hear(record, product("p-9").tells("ProductState", PRODUCT))
     assert set(await orders_service.kept()) == {"p-9"}
     assert f"skipped shop.products[0]@{record.offset}" in caplog.text
+
+
+@pytest.mark.parametrize(("order", "lines"), [("x" * 200, [1]), ("a\x00b", [1]), ("o-1", [2**40]), ("o-1", [0])])
+async def test_an_impossible_delivery_is_skipped(
+    orders_service: ServiceUnderTest, order: str, lines: list[int]
+) -> None:
+    await orders_service.hear(shipment("s-1").tells("ShipmentDelivered", delivered(order, lines)))
+    assert not await orders_service.kept()
 
 
 async def test_a_heartbeat_is_no_news_and_no_trouble(

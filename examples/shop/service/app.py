@@ -6,14 +6,13 @@
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +23,7 @@ from examples.shop.service import aggregates, commands, headers, inputs, problem
 from examples.shop.service.answers import Answer
 from examples.shop.service.arrivals import Arrivals
 from examples.shop.service.commands import Asked
-from examples.shop.service.database import Database
+from examples.shop.service.database import UNAVAILABLE, Database
 from examples.shop.service.declare import Change, Command, Context, Creation
 from examples.shop.service.errors import ClientError, FieldProblem, InputError, NotFoundError, RefusedError
 from examples.shop.service.fields import KEY_PATTERN
@@ -35,6 +34,8 @@ _MAX_BODY_BYTES = 65_536
 _PATIENCE_MS = 1_000
 _KEY = re.compile(KEY_PATTERN)
 _PLACEHOLDER = re.compile(r"{(\w+)}")
+
+_logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -66,8 +67,7 @@ def build_app(service: Service) -> Starlette:
         ClientError: _client_error,
         HTTPException: _http_error,
         ClientDisconnect: _disconnected,
-        DBAPIError: _database_error,
-        PoolTimeoutError: _database_error,
+        **dict.fromkeys(UNAVAILABLE, _database_error),
         Exception: _unexpected,
     }
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -188,6 +188,7 @@ async def _disconnected(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
+    _logger.warning("%s: %s", request.url.path, error)
     response = _response(problem.plain(503, "DATABASE_UNAVAILABLE", "Not now: the database does not answer"))
     response.headers["retry-after"] = "1"
     return response

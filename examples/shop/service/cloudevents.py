@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from examples.shop.service.declare import Event, Heard, Listening
+from examples.shop.service.fields import KEY_PATTERN
 from examples.shop.service.log import Incoming, Outgoing
 from examples.shop.service.outbox import OutboxRow
 
 MAX_VERSION = 2**31 - 1
+_KEY = re.compile(KEY_PATTERN)
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 
 
@@ -54,8 +56,8 @@ def decode(record: Incoming, listening: Listening[Any]) -> Heard | None:
         return None
     version = _number(headers, "ce_aggregateversion", None)
     epoch = _number(headers, "ce_aggregateepoch", b"0")
-    if not 1 <= version <= MAX_VERSION:
-        raise UnreadableError(f"version {version} is out of range")
+    if not 1 <= version <= MAX_VERSION or epoch > MAX_VERSION:
+        raise UnreadableError(f"version {version} of epoch {epoch} is out of range")
     key = _key(record, listening, headers)
     if record.value is None:
         return Heard(key, epoch, version, None, removed=True)
@@ -77,7 +79,7 @@ def _key(record: Incoming, listening: Listening[Any], headers: Mapping[str, byte
     except UnicodeDecodeError as error:
         raise UnreadableError("the key is not UTF-8") from error
     subject = _text(headers, "ce_subject")
-    if not key or subject != f"{listening.topic.aggregate}/{key}":
+    if not _KEY.match(key) or subject != f"{listening.topic.aggregate}/{key}":
         raise UnreadableError(f"key {key!r} and subject {subject!r} are not of one {listening.topic.aggregate}")
     return key
 

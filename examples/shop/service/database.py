@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from examples.shop.service import tables
 
 T = TypeVar("T")
 
+# What a database that is away, shutting down or overloaded raises. Other errors of a database are programming errors.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeoutError)
 # A bulk load holds SQLite's lock for some tenths of a second per batch; a command waits that long several times over.
 _BUSY_TIMEOUT_MS = 10_000
 _ATTEMPTS = 4

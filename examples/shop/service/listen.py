@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import DBAPIError
 
 from examples.shop.service import cloudevents, replicas
 from examples.shop.service.arrivals import Arrivals
 from examples.shop.service.cloudevents import UnreadableError
-from examples.shop.service.database import Database
+from examples.shop.service.database import UNAVAILABLE, Database
 from examples.shop.service.declare import Context, Heard, Listening
 from examples.shop.service.errors import BrokerError
 from examples.shop.service.log import Incoming, Place, Source
@@ -56,7 +55,7 @@ class Listener:
                     while True:
                         await self.listen_once()
                         backoff.reset()
-                except (BrokerError, DBAPIError) as error:
+                except (BrokerError, *UNAVAILABLE) as error:
                     if not backoff.failing:
                         _logger.warning("%s: listening is interrupted, trying on: %s", self._context.name, error)
                     await self._source.close()

@@ -11,10 +11,9 @@ import asyncio
 import logging
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
 
 from examples.shop.service import cloudevents, outbox
-from examples.shop.service.database import Database
+from examples.shop.service.database import UNAVAILABLE, Database
 from examples.shop.service.errors import BrokerError
 from examples.shop.service.log import Publisher
 from examples.shop.service.retry import Backoff
@@ -55,7 +54,7 @@ class Relay:
             while not self._stopping:
                 try:
                     await self._publish_all()
-                except (BrokerError, DBAPIError) as error:
+                except (BrokerError, *UNAVAILABLE) as error:
                     if not self._backoff.failing:
                         _logger.warning("%s: publishing is interrupted, trying on: %s", self._source, error)
                     await self._pause()
