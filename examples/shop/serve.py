@@ -17,7 +17,7 @@ from typing import Any
 from examples.shop.service.declare import Context
 from examples.shop.service.errors import SettingsError
 from examples.shop.service.kafka import KafkaPublisher, KafkaSource
-from examples.shop.service.process import ServiceProcess
+from examples.shop.service.serve import ServiceProcess
 from examples.shop.settings import Settings
 
 _BACKLOG = 1_024

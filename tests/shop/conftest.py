@@ -29,7 +29,7 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """An empty database on PostgreSQL, for what SQLite cannot show."""
-    return postgres.new_database(postgres_server)
+    return postgres.new_schema(postgres_server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -66,4 +66,11 @@ async def payments_service(sqlite_url: str) -> AsyncIterator[ServiceUnderTest]:
 @pytest.fixture
 async def shipping_service(any_url: str) -> AsyncIterator[ServiceUnderTest]:
     async with under_test(shipping.context, any_url) as service:
+        yield service
+
+
+@pytest.fixture
+async def orders_on_sqlite(sqlite_url: str) -> AsyncIterator[ServiceUnderTest]:
+    """For long lists of cases that are not about the database."""
+    async with under_test(orders.context, sqlite_url) as service:
         yield service

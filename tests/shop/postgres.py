@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, where the machine has one installed: started once per run, one database per test."""
+"""A PostgreSQL of the tests' own, where the machine has one installed: started once per run, one schema per test."""
 
 import os
 import pwd
@@ -61,17 +61,18 @@ def running(programs: Path) -> Iterator[str]:
             until(lambda: subprocess.run(ready, check=False).returncode == 0, what="PostgreSQL")
             yield f"postgresql+psycopg://shop@127.0.0.1:{port}/postgres"
         finally:
-            server.send_signal(signal.SIGINT)  # does not wait for clients
+            server.send_signal(signal.SIGQUIT)  # at once; there is nothing to keep
             server.wait(10)
     finally:
         shutil.rmtree(folder)
 
 
-def new_database(server_url: str) -> str:
-    """The URL of a fresh database on the server."""
+def new_schema(server_url: str) -> str:
+    """The URL of a fresh schema on the server: as good as a database of one's own, and ten times as fast to make."""
     name = f"t{uuid.uuid4().hex}"
     engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE SCHEMA {name}"))
     engine.dispose()
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    url = make_url(server_url).update_query_dict({"options": f"-csearch_path={name}"})
+    return url.render_as_string(hide_password=False)

@@ -155,7 +155,7 @@ async def test_killed_while_publishing_nothing_is_lost_and_the_order_kept(
         before = left(tmp_path, "orders")
         with Shop(broker.bootstrap, tmp_path, ["orders"]) as process:
             await asyncio.to_thread(process.until_ready)
-            if kills < 3:
+            if kills < 2:
                 await asyncio.to_thread(until, partial(fewer, tmp_path, before))
                 kills += 1
             else:
