@@ -7,6 +7,7 @@ a document vouches for itself, and for a list the required documents are read be
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
@@ -201,10 +202,9 @@ class RequestRows:
     ) -> Document | None:
         """The document at the required version, or what was there when the wait ended; judged either way."""
         if (document is None or document.at < required.at) and not is_expired(required):
-            loop = asyncio.get_running_loop()
-            began = loop.time()
+            began_s = time.perf_counter()  # the loop's own clock may tick in whole milliseconds
             document = await self._hub.until(served.key(aggregate.id), required.at, self._operation.deadline_s)
-            self._operation.waited_ms = max(self._operation.waited_ms, (loop.time() - began) * 1000)
+            self._operation.waited_ms = max(self._operation.waited_ms, (time.perf_counter() - began_s) * 1000)
         verdict = self._operation.judge(aggregate, required, document)
         if verdict is not None and self._operation.policy.on_timeout is OnTimeout.ERROR:
             raise ReadTooStaleError(

@@ -165,6 +165,22 @@ class TestVersions:
         responses = await asyncio.gather(*(catalog_service.post("/products", PEN) for _ in range(8)))
         assert sorted(response.status_code for response in responses) == [201] + [409] * 7
 
+    async def test_another_process_may_write_at_the_same_time(
+        self, any_url: str, catalog_service: ServiceUnderTest
+    ) -> None:
+        key = await catalog_service.made("/products", PEN)
+        async with under_test(catalog.context, any_url) as other:
+            responses = await asyncio.gather(
+                *(
+                    service.post(f"/products/{key}/price", {"price": f"{number}"})
+                    for number in range(1, 21)
+                    for service in (catalog_service, other)
+                )
+            )
+        assert {response.status_code for response in responses} == {200}
+        facts = [row.version for row in await catalog_service.outbox()]
+        assert facts == list(range(1, len(facts) + 1))
+
     @pytest.mark.parametrize("tag", ["7", "*", 'W/"7"', '"x"', '"1", "2"', '"-1"', '""'])
     async def test_a_malformed_if_match_is_400(self, catalog_service: ServiceUnderTest, tag: str) -> None:
         key = await catalog_service.made("/products", PEN)

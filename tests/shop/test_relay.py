@@ -186,6 +186,26 @@ async def test_a_commit_wakes_it_at_once(catalog_service: ServiceUnderTest, monk
     assert len(log.of(TOPIC)) == 2
 
 
+async def test_a_commit_between_look_and_wait_wakes_it_too(
+    catalog_service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_LOOK_EVERY_S", 3_600)
+    log = MemoryLog()
+    look = Relay.publish_once
+
+    async def look_and_be_overtaken(looking: Relay) -> bool:
+        found = await look(looking)
+        if not found and not log.of(TOPIC):
+            await load_more(catalog_service)
+            looking.wake()
+        return found
+
+    monkeypatch.setattr(Relay, "publish_once", look_and_be_overtaken)
+    async with running(catalog_service, log), asyncio.timeout(10):
+        while not log.of(TOPIC):
+            await log.grown(1)
+
+
 async def load_more(service: ServiceUnderTest) -> None:
     response = await service.post("/products", PEN)
     assert response.status_code == 201

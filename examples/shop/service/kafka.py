@@ -166,19 +166,15 @@ class KafkaPublisher:
         fact became true is in `ce_time`.
         """
         batches: dict[int, tuple[Any, list[int]]] = {}
-        full: set[int] = set()
         places = {key: self._partition_of(key, self._partitions, self._partitions) for key in {r.key for r in records}}
         for index, record in enumerate(records):
             partition = places[record.key]
-            if partition in full:
-                continue
             if partition not in batches:
                 batches[partition] = (self._producer.create_batch(), [])
             batch, indexes = batches[partition]
             headers = list(record.headers)
-            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
-                full.add(partition)
-            else:
+            # A batch that refused one record takes no later ones: the order stays.
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is not None:
                 indexes.append(index)
         return batches
 
