@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 import httpx
@@ -47,9 +48,7 @@ def create_app(
         opened = store or RedisStore(settings.redis_url, timeout_s=settings.store_timeout_ms / 1000)
         try:
             async with (
-                httpx.AsyncClient(
-                    transport=transport, follow_redirects=False, trust_env=False, limits=_LIMITS
-                ) as client,
+                _client(transport) as client,
                 _background() as tasks,
             ):
                 yield _parts(settings, composed, opened, client, tasks)
@@ -58,6 +57,14 @@ def create_app(
                 await opened.close()
 
     return Starlette(routes=_ROUTES, lifespan=lifespan)
+
+
+def _client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """The client for commands. It keeps no cookies: what a service sets for one caller is not another's."""
+    refuse = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return httpx.AsyncClient(
+        transport=transport, follow_redirects=False, trust_env=False, limits=_LIMITS, cookies=refuse
+    )
 
 
 _LIMITS: Final = httpx.Limits(max_connections=200, max_keepalive_connections=50)
@@ -95,7 +102,7 @@ def _parts(
         hub=ChangeHub(store, reader, tasks),
         commands=CommandForwarder(client, settings.services, timeout_s=settings.command_timeout_ms / 1000),
         tokens=TokenCodec(settings.token_keys, settings.token_audience),
-        page=page("/graphql", composed.graph.examples),
+        page=page("/graphql", composed.examples()),
         max_wait_ms=settings.max_wait_ms,
     )
     return {"endpoint": endpoint, "probes": Probes(store, served, composed.sdl())}

@@ -1,6 +1,6 @@
 """Record -> Decoded | Ignored | Heartbeat | Foreign | Poison: the CloudEvents envelope and the event in it.
 
-Invariants: pure and total; no record raises. Binary content mode is the rule (`ce_*` headers, the value is the data); a record
+Invariants: pure and total; no record raises, whatever is in it. Binary content mode is the rule (`ce_*` headers, the value is the data); a record
 with content type `application/cloudevents+json` is read in structured mode.
 """
 
@@ -59,8 +59,12 @@ class Decoder:
             return self._decode(record)
         except _UnusableError as refusal:
             return Poison(refusal.cause, refusal.detail, record)
+        except Exception as defect:  # noqa: BLE001 - a record must not wedge its projection, whatever is in it
+            return Poison("headers", f"the envelope cannot be read: {type(defect).__name__}: {defect}", record)
 
     def _decode(self, record: Record) -> Outcome:
+        if record.fault is not None:
+            raise _UnusableError("unreadable", record.fault)
         attributes, data = _envelope(record)
         kind = _required(attributes, "type")
         if kind == HEARTBEAT:
@@ -93,8 +97,15 @@ def _envelope(record: Record) -> Envelope:
     try:
         for name, value in record.headers:
             if name.startswith("ce_"):
+                if value is None:
+                    raise _UnusableError("headers", f"header {name!r} has a null value")
                 attributes[name[3:]] = value.decode()
-            elif name.lower() == "content-type" and value.startswith(STRUCTURED) and record.value is not None:
+            elif (
+                value is not None
+                and record.value is not None
+                and name.lower() == "content-type"
+                and value.startswith(STRUCTURED)
+            ):
                 return _structured(record.value)
     except UnicodeDecodeError:
         raise _UnusableError("headers", f"header {name!r} is not UTF-8") from None
@@ -158,3 +169,5 @@ def _event(codec: Codec[Event], data: bytes) -> Event:
         raise _UnusableError("wire", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _UnusableError("body", str(error)) from None
+    except Exception as error:  # noqa: BLE001 - an author's `__post_init__` may raise anything
+        raise _UnusableError("body", f"{type(error).__name__}: {error}") from None

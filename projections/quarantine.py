@@ -23,7 +23,7 @@ class QuarantineEntry(msgspec.Struct, frozen=True, rename="camel"):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     timestamp_ms: int
     when: datetime
 
@@ -42,7 +42,7 @@ def set_aside(poison: Poison, now_ms: int) -> SetAside:
     record = poison.record
     entry = QuarantineEntry(
         cause=poison.cause,
-        detail=poison.detail,
+        detail=poison.detail.encode(errors="backslashreplace").decode(),  # an author's words may hold lone surrogates
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,

@@ -18,8 +18,9 @@ MAX_VERSION: Final = 2**31 - 1
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One entry of a log.
 
-    `headers` are in the order of the log, names as they came (CloudEvents: `ce_type`, ...); `timestamp_ms` is the
-    log's own time in milliseconds since 1970 UTC.
+    `headers` are in the order of the log, names as they came (CloudEvents: `ce_type`, ...), a value may be null;
+    `timestamp_ms` is the log's own time in milliseconds since 1970 UTC. `fault` says why the log's reader could not read all
+    of the record; what it could not read is then missing from the other fields.
     """
 
     topic: str
@@ -27,8 +28,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     timestamp_ms: int
+    fault: str | None = None
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -80,6 +82,7 @@ CAUSES: Final = {
     "body": "the data does not decode to the event's type",
     "wire": "a value has no wire form: a time without a zone, a number that is not finite",
     "tombstone": "a null value on a topic of domain events",
+    "unreadable": "the log's own encoding of the record is broken, such as a header name that is not UTF-8",
     "gap": "an earlier version of the aggregate has not been seen",
     "evolve": "evolve raised, or returned a view that has no wire form",
 }

@@ -140,6 +140,7 @@ class EntityMark:
     projection: Projection[Any, Any]
     tags: tuple[str, ...]
     rows: RowRule | None
+    owner: str | None
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,16 @@ EXTENSION: Final = "__headrace_extension__"
 
 
 def entity(
-    projection: Projection[Any, Any], *, tags: Sequence[str] = (), rows: RowRule | None = None
+    projection: Projection[Any, Any], *, tags: Sequence[str] = (), rows: RowRule | None = None, owner: str | None = None
 ) -> Callable[[type[T]], type[T]]:
-    """Declares the public type of a projection's views. Fields are matched by name; `id`, `key`, `version` are derived."""
+    """Declares the public type of a projection's views. Fields are matched by name; `id`, `key`, `version` are derived.
+
+    Args:
+        owner: the context whose service owns the aggregate, when that is not the one that shows it: tokens go by the owner.
+    """
 
     def mark(cls: type[T]) -> type[T]:
-        setattr(cls, ENTITY, EntityMark(projection, tuple(tags), rows))
+        setattr(cls, ENTITY, EntityMark(projection, tuple(tags), rows, owner))
         return cls
 
     return mark

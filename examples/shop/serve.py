@@ -25,11 +25,11 @@ _BACKLOG = 1_024
 
 async def serve(settings: Settings, contexts: Sequence[Context[Any]], tell: Callable[[str], None]) -> None:
     """Runs the services until a signal, or the end of standard input, stops them. Raises `SettingsError`."""
+    services = _processes(settings, contexts)
     stop = asyncio.Event()
     _stop_on_signals(stop)
     if settings.exit_on_stdin_eof:
         _stop_on_stdin_eof(stop)
-    services = _processes(settings, contexts)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(service.run(stop)) for service in services]
         for service, task in zip(services, running, strict=True):

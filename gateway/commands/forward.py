@@ -6,6 +6,7 @@ was not answered is "outcome unknown", never "failed"; cancellation closes the c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ import msgspec
 
 from gateway.commands.versions import ChangedAggregate, parse_versions
 from gateway.errors import ServiceUnavailableError
+from schema.errors import BadInputError
 
 MAX_REPLY_BYTES: Final = 256 * 1024
 
@@ -110,27 +112,46 @@ class CommandForwarder:
         if call.traceparent:
             headers["traceparent"] = call.traceparent
         try:
-            response = await self._client.post(
-                base + call.path, content=call.body, headers=headers, timeout=self._timeout_s
-            )
+            async with asyncio.timeout(self._timeout_s):  # of the whole command: httpx counts each chunk anew
+                url, timeout = base + call.path, httpx.Timeout(self._timeout_s, connect=self._timeout_s * 0.8)
+                async with self._client.stream(
+                    "POST", url, content=call.body, headers=headers, timeout=timeout
+                ) as response:
+                    return _reply(call.service, response, await _body(response))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise ServiceUnavailableError(f"the {call.service} service cannot be reached") from None
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             return Unknown(f"the {call.service} service did not answer in time")
         except httpx.HTTPError:
             return Unknown(f"the connection to the {call.service} service was lost")
-        return _reply(call.service, response)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The reply's body, or nothing of one that is larger than any problem document."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            return b""
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def path_of(template: str, values: Mapping[str, str]) -> str:
-    """A command's path with its fields filled in, percent-encoded: nothing of a value reaches another segment."""
+    """A command's path with its fields filled in, percent-encoded: nothing of a value reaches another segment.
+
+    Raises BadInputError for a value that is no segment: nothing, `.` or `..`.
+    """
     path = template
     for name, value in values.items():
+        if value in ("", ".", ".."):
+            raise BadInputError(f"{name} cannot be {value!r}")
         path = path.replace("{" + name + "}", quote(value, safe=""))
     return path
 
 
-def _reply(service: str, response: httpx.Response) -> Reply:
+def _reply(service: str, response: httpx.Response, content: bytes) -> Reply:
     versions = parse_versions(response.headers.get("aggregate-version"))
     status = response.status_code
     if status in (429, 503) and versions is None:
@@ -142,7 +163,7 @@ def _reply(service: str, response: httpx.Response) -> Reply:
     if status == 412:
         return Conflict(versions[0] if versions else None)
     if response.is_client_error and status != 408:
-        return _refused(status, response.content)
+        return _refused(status, content)
     return Unknown(f"the {service} service failed with status {status}", versions or ())
 
 
@@ -152,7 +173,7 @@ _CODES: Final = {400: "BAD_INPUT", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "CON
 def _refused(status: int, content: bytes) -> Refused:
     """A problem+json reply (RFC 9457) as a refusal; a body that is none keeps the status."""
     try:
-        problem = _problems.decode(content[:MAX_REPLY_BYTES])
+        problem = _problems.decode(content)
     except msgspec.DecodeError:
         problem = _Problem()
     return Refused(

@@ -13,7 +13,7 @@ from projections.record import MAX_VERSION
 MAX_HEADER_CHARACTERS: Final = 8192
 
 _ITEM: Final = re.compile(
-    r'"(?P<type>[a-z][a-z0-9_]{0,62})/(?P<id>(?:[^"\\\x00-\x20\x7f-\xff]|\\["\\]){1,255})"'
+    r'"(?P<type>[a-z][a-z0-9_]{0,62})/(?P<id>(?:[!#-\[\]-~]|\\["\\]){1,255})"'
     r"(?P<parameters>(?:; *[a-z*][a-z0-9_.*-]*(?:=-?[0-9]{1,15})?)*)\Z"
 )
 _PARAMETER: Final = re.compile(r"; *([a-z*][a-z0-9_.*-]*)(?:=(-?[0-9]{1,15}))?")

@@ -22,7 +22,10 @@ def code_field(field: StrawberryField, replaced: Callable[[Any], Any]) -> Strawb
             f"{field.python_name} has no code", where=str(field.origin), mend="use schema.field for a stored field"
         )
     function: Callable[..., Any] = field.base_resolver.wrapped_func  # type: ignore[assignment]
+    place = f"{function.__module__}.{function.__qualname__}"
     hints = get_type_hints(function, include_extras=True)
+    if "return" not in hints:
+        raise CompositionError("the field's code has no return annotation", where=place, mend="say what it returns")
     signature = inspect.signature(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -32,7 +35,12 @@ def code_field(field: StrawberryField, replaced: Callable[[Any], Any]) -> Strawb
         parameter.replace(annotation=hints.get(parameter.name, parameter.annotation))
         for parameter in signature.parameters.values()
     ]
-    returns = replaced(hints["return"])
+    try:
+        returns = replaced(hints["return"])
+    except TypeError as fault:
+        raise CompositionError(
+            f"the field's code returns {fault}", where=place, mend="use a scalar, an Enum, an entity, or a list of one"
+        ) from None
     call.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     call.__annotations__ = hints | {"return": returns}
     call.__name__ = function.__name__

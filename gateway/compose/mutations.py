@@ -76,7 +76,7 @@ def _resolve(graph: Graph, inputs: InputBuilder, command: CommandModel, accepted
     model = graph.inputs[command.input]
     reads: Projection[Any, Any] = graph.objects[command.reads].projection  # type: ignore[assignment]
     names = {
-        (entity.context, entity.projection.aggregate): entity.name
+        (entity.owner, entity.projection.aggregate): entity.name
         for entity in graph.objects.values()
         if entity.projection is not None
     }

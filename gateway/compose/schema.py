@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import GraphQLSchema, lexicographic_sort_schema, print_schema
+from graphql import (
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    lexicographic_sort_schema,
+    parse,
+    print_schema,
+    validate,
+)
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.compose.mutations import mutation_fields
@@ -19,7 +26,7 @@ from gateway.compose.queries import query_fields
 from gateway.compose.types import TypeBuilder
 from gateway.engine.rows import attribute
 from projections.declare import Projection
-from schema.declare import BoundedContext
+from schema.declare import BoundedContext, Example
 from schema.model import Graph, build_graph
 from schema.scalars import SCALARS
 
@@ -30,6 +37,16 @@ class Composed:
 
     graph: Graph
     schema: GraphQLSchema
+
+    def examples(self) -> list[Example]:
+        """The examples that fit. One may reach into a context that is not composed here; it is then left out."""
+        return [example for example in self.graph.examples if self._fits(example)]
+
+    def _fits(self, example: Example) -> bool:
+        try:
+            return not validate(self.schema, parse(example.query))
+        except GraphQLSyntaxError:
+            return False
 
     def sdl(self) -> str:
         """The schema in the definition language, sorted by name."""

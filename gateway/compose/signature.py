@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgumentAnnotation
@@ -44,6 +44,4 @@ def resolver(
 
 
 def _described(annotation: Any, description: str) -> Any:
-    from typing import Annotated
-
     return Annotated[annotation, StrawberryArgumentAnnotation(description=description)]

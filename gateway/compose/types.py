@@ -133,7 +133,7 @@ def _fresh_enum(kind: type[Enum]) -> type[Enum]:
 
 def _is_row_of(name: str) -> Callable[..., bool]:
     def is_type_of(cls: type[Any], source: Any, info: Any) -> bool:
-        return isinstance(source, StoredRow) and source.entity == name
+        return StoredRow.is_of(source, name)
 
     return is_type_of
 

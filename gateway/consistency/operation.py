@@ -83,7 +83,8 @@ class OperationConsistency:
     requirements: Requirements
     policy: Policy
     deadline_s: float
-    waited_ms: float = 0.0
+    _waited_ms: float = 0.0
+    _spent_ms: float = 0.0
     unmet: dict[Aggregate, Unmet] = field(default_factory=dict[Aggregate, Unmet])
 
     @classmethod
@@ -92,9 +93,21 @@ class OperationConsistency:
         return cls(requirements, policy, asyncio.get_running_loop().time() + policy.max_wait_ms / 1000)
 
     def wrote(self, minted: Requirements) -> None:
-        """Takes in what a command of this operation changed; the wait for it starts now."""
+        """Takes in what a command of this operation changed. The wait for it starts now, not when the request came; all such
+        waits together (mutations run one after another) take no longer than the policy allows."""
         self.requirements = self.requirements.merge(minted)
-        self.deadline_s = asyncio.get_running_loop().time() + self.policy.max_wait_ms / 1000
+        self._spent_ms, self._waited_ms = self.waited_ms, 0.0
+        left_ms = max(0.0, self.policy.max_wait_ms - self._spent_ms)
+        self.deadline_s = asyncio.get_running_loop().time() + left_ms / 1000
+
+    def waited(self, wait_ms: float) -> None:
+        """Takes in a wait that has ended; waits side by side count once."""
+        self._waited_ms = max(self._waited_ms, wait_ms)
+
+    @property
+    def waited_ms(self) -> float:
+        """How long the operation has waited, in all."""
+        return self._spent_ms + self._waited_ms
 
     def required(self, aggregate: Aggregate) -> Required | None:
         """What must be seen of one aggregate."""

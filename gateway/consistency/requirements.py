@@ -1,7 +1,7 @@
 """What a token asks of a read: aggregates at or above a version.
 
-Invariants: immutable; `merge` is a join (commutative, associative, idempotent, monotone) also at the bound, because what is kept
-there is the first of one fixed order of names, whatever came when; once truncated, always truncated.
+Invariants: immutable; `merge` is a join (commutative, associative, idempotent, monotone) also at the bound: names are kept in one
+fixed order up to a cut, the cut only moves down, and nothing at or behind it is ever taken in again; once cut, always truncated.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 MAX_REQUIREMENTS: Final = 32
 BUDGET_BYTES: Final = 930
 """All requirements together: what a token signs stays within 1 KiB, of which audience (64 at most) and framing take the rest."""
+DIGEST_BYTES: Final = 8
 FRAMING_BYTES: Final = 20
 """msgpack of one requirement beside its names, at the most: list 1, three string heads 6, epoch 3, version 5, seconds 5."""
 
@@ -46,13 +47,18 @@ class Required(NamedTuple):
 
 @dataclass(frozen=True)
 class Requirements:
-    """What must be seen. `truncated`: some were dropped at the bound, so a read can be BEST_EFFORT only."""
+    """What must be seen. `cut` is the digest from which on names were dropped at the bound, if any were."""
 
     of: Mapping[Aggregate, Required] = field(default_factory=dict[Aggregate, Required])
-    truncated: bool = False
+    cut: bytes | None = None
 
     def __bool__(self) -> bool:
         return bool(self.of) or self.truncated
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some were dropped, so that a read can be BEST_EFFORT only."""
+        return self.cut is not None
 
     def merge(self, other: Requirements) -> Requirements:
         """The least requirements that ask for all that either asks for."""
@@ -61,34 +67,37 @@ class Requirements:
         if not self:
             return other
         union = dict(self.of)
-        for aggregate, required in other.of.items():
-            mine = union.get(aggregate)
-            union[aggregate] = required if mine is None else max(mine, required)
-        kept = dict(_bounded(union))
-        return Requirements(kept, self.truncated or other.truncated or len(kept) < len(union))
+        for name, required in other.of.items():
+            mine = union.get(name)
+            union[name] = required if mine is None else max(mine, required)
+        return _bounded(union, min((cut for cut in (self.cut, other.cut) if cut is not None), default=None))
 
 
 def require(items: Iterable[tuple[Aggregate, Required]]) -> Requirements:
     """Requirements from single ones, bounded."""
-    found = Requirements()
-    for aggregate, required in items:
-        found = found.merge(Requirements({aggregate: required}))
-    kept = dict(_bounded(found.of))
-    return Requirements(kept, found.truncated or len(kept) < len(found.of))
+    found: dict[Aggregate, Required] = {}
+    for name, required in items:
+        mine = found.get(name)
+        found[name] = required if mine is None else max(mine, required)
+    return _bounded(found, None)
 
 
-def _bounded(union: Mapping[Aggregate, Required]) -> Iterable[tuple[Aggregate, Required]]:
-    """The longest start, in the order of the names' digests, that fits: a start of a union is the union's start of starts."""
+def _bounded(union: Mapping[Aggregate, Required], cut: bytes | None) -> Requirements:
+    """The longest start that fits, in the order of the names' digests.
+
+    A partial union overflows no earlier than the whole one, so whatever belongs to the start of the whole is in every part.
+    """
+    if cut is None and len(union) <= MAX_REQUIREMENTS and sum(name.cost_bytes for name in union) <= BUDGET_BYTES:
+        return Requirements(union)
+    kept: dict[Aggregate, Required] = {}
     budget = BUDGET_BYTES
-    if len(union) <= MAX_REQUIREMENTS and sum(name.cost_bytes for name in union) <= budget:
-        yield from union.items()
-        return
-    for count, name in enumerate(sorted(union, key=_digest)):
+    for digest, name in sorted((_digest(name), name) for name in union):
         budget -= name.cost_bytes
-        if count == MAX_REQUIREMENTS or budget < 0:
-            return
-        yield name, union[name]
+        if (cut is not None and digest >= cut) or len(kept) == MAX_REQUIREMENTS or budget < 0:
+            return Requirements(kept, digest if cut is None else min(cut, digest))
+        kept[name] = union[name]
+    return Requirements(kept, cut)
 
 
 def _digest(name: Aggregate) -> bytes:
-    return blake2b("\0".join(name).encode(), digest_size=8).digest()
+    return blake2b("\0".join(name).encode(), digest_size=DIGEST_BYTES).digest()

@@ -3,7 +3,7 @@
 Invariants: nothing is believed before its signature is checked; every accepted token has exactly one spelling, so no flipped bit
 passes; a token is bound to its audience; keys rotate by id.
 
-    <key id>.<base64url(msgpack [audience, truncated, [[context, type, id, epoch, version, minted_s], ...]])>.<base64url(MAC)>
+    <key id>.<base64url(msgpack [audience, cut, [[context, type, id, epoch, version, minted_s], ...]])>.<base64url(MAC)>
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from gateway.consistency.requirements import MAX_REQUIREMENTS, Aggregate, Required, Requirements
+from gateway.consistency.requirements import DIGEST_BYTES, MAX_REQUIREMENTS, Aggregate, Required, Requirements
 from gateway.errors import BadTokenError
 from projections.record import MAX_VERSION
 
@@ -36,7 +36,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 class _Payload(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     audience: str
-    truncated: bool
+    cut: Annotated[bytes, msgspec.Meta(max_length=DIGEST_BYTES)]
     requirements: Annotated[
         list[tuple[Name, Name, Name, Number, Number, Seconds]], msgspec.Meta(max_length=MAX_REQUIREMENTS)
     ]
@@ -64,7 +64,7 @@ class TokenCodec:
             (name.context, name.type, name.id, required.epoch, required.version, required.minted_s)
             for name, required in sorted(requirements.of.items())
         ]
-        body = _encoder.encode(_Payload(self.audience, requirements.truncated, items))
+        body = _encoder.encode(_Payload(self.audience, requirements.cut or b"", items))
         key_id = next(iter(self.keys))
         return f"{key_id}.{_text(body)}.{_text(self._mac(key_id, body))}"
 
@@ -87,7 +87,7 @@ class TokenCodec:
                 Aggregate(c, t, i): Required(epoch, version, minted)
                 for c, t, i, epoch, version, minted in payload.requirements
             },
-            payload.truncated,
+            payload.cut or None,
         )
 
     def _mac(self, key_id: str, body: bytes) -> bytes:

@@ -7,6 +7,7 @@ sleeps, so no wake-up falls between; every wait ends at its deadline with whatev
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from projections.errors import StoreError
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, ReaderStore
+
+log = logging.getLogger(__name__)
 
 RECHECK_S: Final = 0.1
 """A waiter looks again by itself after 0.75 to 1.25 times this: the price of a lost notice."""
@@ -107,8 +110,11 @@ class ChangeHub:
                             watch = self._watches.get(DocumentKey(bucket, notice.id))
                             if watch is not None:
                                 watch.changed()
-            except StoreError:
-                pass  # told to requests by their own reads; waiters go on by re-checks meanwhile
+            except StoreError as error:
+                log.info("the change channel of %s is away: %s", bucket.tag, error)
+            except Exception:
+                # A message of another build, say. Waiters go on by re-checks; nothing here may end the process's reads.
+                log.exception("the change channel of %s failed", bucket.tag)
             ready.clear()
             await asyncio.sleep(RESUBSCRIBE_S)
 

@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 MAX_TOKENS: Final = 2000
 CACHED_DOCUMENTS: Final = 1000
+CACHED_CHARACTERS: Final = 16 * 1024 * 1024
+"""Of all cached texts together: a parsed document takes some twenty times its text."""
+MAX_MESSAGE_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,17 @@ class PlainExecutor:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._documents: OrderedDict[str, DocumentNode | list[GraphQLError]] = OrderedDict()
+        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._cached_characters = 0
 
     def prepare(self, query: str, operation_name: str | None) -> Operation:
         """The operation to run. Raises RequestError (with GraphQL errors as `__cause__` where there are several)."""
         found = self._documents.get(query)
         if found is None:
             found = self._read(query)
-            self._documents[query] = found
-            if len(self._documents) > CACHED_DOCUMENTS:
-                self._documents.popitem(last=False)
+            self._keep(query, found)
         else:
             self._documents.move_to_end(query)
-        if isinstance(found, list):
-            raise InvalidDocumentError(found)
         node: OperationDefinitionNode | None = get_operation_ast(found, operation_name)
         if node is None:
             named = any(isinstance(definition, OperationDefinitionNode) for definition in found.definitions)
@@ -106,12 +106,23 @@ class PlainExecutor:
         began = result.data is not None or any("path" in error for error in errors)
         return Answer(result.data, errors, began)
 
-    def _read(self, query: str) -> DocumentNode | list[GraphQLError]:
+    def _read(self, query: str) -> DocumentNode:
         try:
             document = parse(query, max_tokens=MAX_TOKENS)
         except GraphQLSyntaxError as error:
-            return [error]
-        return validate(self._schema, document, max_errors=20) or document
+            raise InvalidDocumentError([error]) from None
+        errors = validate(self._schema, document, max_errors=20)
+        if errors:
+            raise InvalidDocumentError(errors)
+        return document
+
+    def _keep(self, query: str, document: DocumentNode) -> None:
+        """Keeps a valid document; what is refused is not worth the room."""
+        self._documents[query] = document
+        self._cached_characters += len(query)
+        while len(self._documents) > CACHED_DOCUMENTS or self._cached_characters > CACHED_CHARACTERS:
+            text, _ = self._documents.popitem(last=False)
+            self._cached_characters -= len(text)
 
 
 class InvalidDocumentError(ValidationError):
@@ -147,7 +158,7 @@ def _is_input(error: GraphQLError) -> bool:
 
 
 def _formatted(error: GraphQLError, message: str, code: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"message": message}
+    found: dict[str, Any] = {"message": shown(message)}
     if error.locations:
         found["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
     if error.path is not None:
@@ -160,4 +171,9 @@ def request_error(error: RequestError) -> list[dict[str, Any]]:
     """The errors of an answer to a request that was refused."""
     if isinstance(error, InvalidDocumentError):
         return error.errors
-    return [{"message": str(error), "extensions": {"code": code_of(error)}}]
+    return [{"message": shown(str(error)), "extensions": {"code": code_of(error)}}]
+
+
+def shown(message: str) -> str:
+    """A message without a long echo of what was sent."""
+    return message if len(message) <= MAX_MESSAGE_CHARACTERS else message[: MAX_MESSAGE_CHARACTERS - 3] + "..."

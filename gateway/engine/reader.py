@@ -25,7 +25,11 @@ class _Asked(Generic[A]):
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[A]] = []
 
-    def answer(self, value: A) -> None:
+    def answer(self, value: A | Exception) -> None:
+        """Hands the answer to all; an exception is the failure of this one item, and of no other."""
+        if isinstance(value, Exception):
+            self.fail(value)
+            return
         for future in self.futures:
             if not future.done():
                 future.set_result(value)
@@ -100,7 +104,12 @@ class BatchedReader:
     def _start(
         self, documents: dict[DocumentKey, _Asked[Document | None]], pages: dict[PageQuery, _Asked[Page]]
     ) -> None:
-        self._tasks.create_task(self._trip(documents, pages))
+        trip = self._trip(documents, pages)
+        try:
+            self._tasks.create_task(trip)
+        except RuntimeError:  # the group has ended: whoever asks on the way out is told so, and does not wait for ever
+            trip.close()
+            _fail([*documents.values(), *pages.values()], StoreUnavailableError("the gateway is stopping"))
 
     async def _trip(
         self, documents: dict[DocumentKey, _Asked[Document | None]], pages: dict[PageQuery, _Asked[Page]]
@@ -110,6 +119,10 @@ class BatchedReader:
         try:
             async with asyncio.timeout(self._deadline_s):
                 found, read = await self._store.read(list(documents), list(pages))
+            for asked, document in zip(documents.values(), found, strict=True):
+                asked.answer(document)
+            for asked_page, page in zip(pages.values(), read, strict=True):
+                asked_page.answer(page)
         except TimeoutError:
             _fail(everybody, StoreUnavailableError("the store of read models did not answer in time"))
         except asyncio.CancelledError:
@@ -117,11 +130,6 @@ class BatchedReader:
             raise
         except Exception as error:  # noqa: BLE001 - handed to everybody who asked
             _fail(everybody, error)
-        else:
-            for asked, document in zip(documents.values(), found, strict=True):
-                asked.answer(document)
-            for asked_page, page in zip(pages.values(), read, strict=True):
-                asked_page.answer(page)
 
 
 K = TypeVar("K", DocumentKey, PageQuery)

@@ -21,9 +21,9 @@ from gateway.consistency.wait import ChangeHub
 from gateway.engine.reader import BatchedReader
 from gateway.errors import ReadTooStaleError, UnreadableDocumentError
 from projections.declare import Projection, View
-from projections.errors import StoreError, WireError
+from projections.errors import WireError
 from projections.store.document import Document
-from projections.store.keys import LEFT_OUT, Bucket, bucket_of, filter_text
+from projections.store.keys import Bucket, bucket_of, filter_text
 from projections.store.port import DocumentKey, Page, PageQuery
 from projections.wire import Codec
 from schema.ids import global_id
@@ -35,17 +35,22 @@ from schema.ports import Row, RowPage
 class StoredRow:
     """An entity as read (schema.ports.Row). Attributes that it does not have are the view's."""
 
-    __slots__ = ("_view", "entity", "id", "key", "version")
+    __slots__ = ("_headrace_entity", "_headrace_view", "id", "key", "version")
 
     def __init__(self, entity: str, key: str, version: int, view: View) -> None:
-        self.entity = entity
         self.id = global_id(entity, key)
         self.key = key
         self.version = version
-        self._view = view
+        self._headrace_entity = entity  # no field of a view begins with an underscore (schema/model/fields.py)
+        self._headrace_view = view
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._view, name)
+        return getattr(self._headrace_view, name)
+
+    @staticmethod
+    def is_of(source: object, entity: str) -> bool:
+        """Whether something is a row of that entity."""
+        return isinstance(source, StoredRow) and source._headrace_entity == entity
 
 
 def attribute(source: Any, name: str) -> Any:
@@ -55,7 +60,7 @@ def attribute(source: Any, name: str) -> Any:
 
 
 class Served:
-    """One projection as the gateway reads it: its entity, owner, codec and buckets."""
+    """One projection as the gateway reads it: its entity, the context that owns its aggregates, codec and buckets."""
 
     def __init__(self, projection: Projection[Any, Any], entity: str, context: str, buckets: int) -> None:
         self.projection = projection
@@ -88,9 +93,7 @@ class Served:
     def page_query(self, index_name: str, filters: Mapping[str, Any], window: Window) -> PageQuery:
         """The store's query for a window of an index."""
         index = self.projection.index(index_name)
-        values = tuple(
-            filter_text(filters.get(name)) if filters.get(name) is not None else LEFT_OUT for name in index.fields
-        )
+        values = tuple(filter_text(filters.get(name)) for name in index.fields)
         return PageQuery(
             projection=self.projection.name,
             generation=self.projection.version,
@@ -108,7 +111,7 @@ class Served:
 def served_by_name(graph: Graph, buckets: int) -> dict[str, Served]:
     """What is served, by projection name."""
     return {
-        model.projection.name: Served(model.projection, name, model.context, buckets)
+        model.projection.name: Served(model.projection, name, model.owner, buckets)
         for name, model in graph.entities.items()
         if model.projection is not None
     }
@@ -146,8 +149,7 @@ class RequestRows:
         if required is None:
             return served.row(key, await asked)
         with self._must_see({aggregate: required}):
-            document = await self._seen(served, aggregate, required, await asked)
-        return served.row(key, document)
+            return served.row(key, await self._seen(served, aggregate, required, await asked))
 
     async def _page(
         self,
@@ -189,10 +191,12 @@ class RequestRows:
 
     @contextmanager
     def _must_see(self, required: Mapping[Aggregate, Required]) -> Iterator[None]:
-        """A read that fails has not shown what it was required to."""
+        """A read that fails, for whatever reason, has not shown what it was required to."""
         try:
             yield
-        except StoreError:
+        except ReadTooStaleError:  # judged already
+            raise
+        except Exception:
             for aggregate, wanted in required.items():
                 self._operation.unread(aggregate, wanted)
             raise
@@ -204,7 +208,7 @@ class RequestRows:
         if (document is None or document.at < required.at) and not is_expired(required):
             began_s = time.perf_counter()  # the loop's own clock may tick in whole milliseconds
             document = await self._hub.until(served.key(aggregate.id), required.at, self._operation.deadline_s)
-            self._operation.waited_ms = max(self._operation.waited_ms, (time.perf_counter() - began_s) * 1000)
+            self._operation.waited((time.perf_counter() - began_s) * 1000)
         verdict = self._operation.judge(aggregate, required, document)
         if verdict is not None and self._operation.policy.on_timeout is OnTimeout.ERROR:
             raise ReadTooStaleError(

@@ -70,7 +70,7 @@ class GraphQLEndpoint:
     async def _answer(self, request: Request, media_type: str) -> Response:
         asked = await read_request(request)
         operation = self.executor.prepare(asked.query, asked.operation_name)
-        if operation.type is OperationType.MUTATION and request.method == "GET":
+        if operation.type is OperationType.MUTATION and request.method != "POST":
             raise MalformedRequestError("a mutation goes by POST", status=405)
         if operation.type is OperationType.SUBSCRIPTION:
             raise MalformedRequestError("the schema has no subscriptions", status=400)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -56,7 +57,7 @@ class Probes:
         for bucket, report in zip(buckets, reports, strict=True):
             by_projection.setdefault(bucket.projection, []).append(report)
         now_ms = int(time.time() * 1000)
-        projections = {name: _state(found, now_ms) for name, found in by_projection.items()}
+        projections = {name: _state(name, found, now_ms) for name, found in by_projection.items()}
         return JSONResponse({"ready": True, "projections": projections})
 
     async def schema(self, request: Request) -> Response:
@@ -64,9 +65,13 @@ class Probes:
         return PlainTextResponse(self.sdl)
 
 
-def _state(reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
+def _state(name: str, reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
     """One projection: `lag` in records, `stalenessMs`, and whether its projector reports (null: it never did)."""
-    lag = lag_of(reports)
+    try:
+        lag = lag_of(reports)
+    except (msgspec.DecodeError, ValueError):
+        log.warning("the report of %s cannot be read: another build's?", name)
+        lag = None
     if lag is None:
         return {"running": False, "lag": None, "stalenessMs": None}
     running = now_ms - lag.polled_ms < STALE_REPORT_MS

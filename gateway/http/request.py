@@ -31,7 +31,7 @@ _decoder: Final = msgspec.json.Decoder(GraphQLRequest)
 
 async def read_request(request: Request) -> GraphQLRequest:
     """The parameters of a GET or POST. Raises MalformedRequestError."""
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         return _from_query(request)
     _check_content_type(request)
     body = await _body(request)

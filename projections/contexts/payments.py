@@ -63,11 +63,16 @@ def evolve(view: PaymentView | None, event: PaymentEvent) -> PaymentView | None:
         case PaymentCaptured():
             return replace(view, status=PaymentStatus.CAPTURED, captured=view.captured + event.amount) if view else None
         case PaymentRefunded():
-            return replace(view, status=PaymentStatus.REFUNDED, refunded=view.refunded + event.amount) if view else None
+            return refunded(view, view.refunded + event.amount) if view else None
         case PaymentFailed():
             return replace(view, status=PaymentStatus.FAILED) if view else None
         case _:
             assert_never(event)
+
+
+def refunded(view: PaymentView, amount: Decimal) -> PaymentView:
+    """REFUNDED is what was given back whole."""
+    return replace(view, refunded=amount, status=PaymentStatus.REFUNDED if amount == view.captured else view.status)
 
 
 by_order = Index[PaymentView]("by_order", filters=("order_id",), sort="authorized_at")

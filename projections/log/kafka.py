@@ -1,13 +1,19 @@
 """The log on Kafka's protocol: partitions assigned by hand, without a consumer group and without commits.
 
 Invariants: while the broker is away every call raises within a bound, and the next `assign` starts from a fresh connection; a
-position outside what the log holds (it was made anew, or has lost its start) goes on from the log's start.
+position outside what the log holds goes on from the log's start; a record that the protocol's own encoding spoils comes with a
+`fault`, and the records around it come as they are.
+
+Limit: the identity of a topic is not checked. A topic that was deleted and made anew is noticed only while it is shorter than the
+stored position; once it has grown past it, reading goes on at that offset and the new topic's earlier records are skipped. Raise the
+projection's version when a topic is made anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,10 +21,11 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from projections.errors import LogUnavailableError
 from projections.log.port import Partition
+from projections.log.salvage import salvage
 from projections.record import Record
 
 logger = logging.getLogger(__name__)
@@ -30,6 +37,8 @@ time, so there it is also twice the latency. A partition that was read late join
 CALL_TIMEOUT_S: Final = 5.0
 SILENCE_S: Final = 2.0
 """After so long without any answer to a fetch the broker counts as away: 20 times as long as it usually holds one back."""
+CORRUPT_LOG_S: Final = 30.0
+"""How often a place in the log that cannot be read is told again."""
 
 
 class KafkaLog:
@@ -51,6 +60,7 @@ class KafkaLog:
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
         self._answered = _LastAnswer()
+        self._corrupt_log_due_s = 0.0
         self._closed = asyncio.Event()
 
     async def partitions(self, topics: Sequence[str]) -> list[Partition]:
@@ -92,7 +102,12 @@ class KafkaLog:
         if self._consumer is None or self._closed.is_set():
             return await self._idle(wait_ms)
         try:
-            batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
+            try:
+                batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
+            except Exception as error:  # noqa: BLE001 - its reader raises UnicodeDecodeError and the errors of each codec, too
+                if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException):
+                    raise
+                return await self._salvaged(self._consumer, max_records, wait_ms)
         except KafkaError as error:
             await self._stop_consumer()
             raise LogUnavailableError(f"the broker failed a fetch: {error}") from error
@@ -146,6 +161,35 @@ class KafkaLog:
         if stopping.cancelled():
             # aiokafka 0.14: Fetcher.close lets the CancelledError of a fetch that was backing off out, before the client is closed.
             await consumer._client.close()
+
+    async def _salvaged(self, consumer: AIOKafkaConsumer, max_records: int, wait_ms: int) -> list[Record]:
+        """A fetch without aiokafka's reader, which does not say which partition it failed at: each has its share of the records.
+
+        A record set whose checksum or frame is broken cannot be stepped over without losing records: its partition waits, told
+        every CORRUPT_LOG_S, and the others go on.
+        """
+        found: list[Record] = []
+        corrupt: list[str] = []
+        for at in random.sample(list(self._next), len(self._next)):
+            limit = min(max(1, max_records // len(self._next)), max_records - len(found))
+            if limit == 0:
+                break
+            part = await salvage(consumer._client, at, self._next[at], limit)
+            found += part.records
+            if part.corrupt is not None:
+                corrupt.append(f"{at.topic}/{at.partition}/{part.next} ({part.corrupt})")
+            if part.next != self._next[at]:
+                self._next[at] = part.next
+                consumer.seek(at, part.next)
+        for record in found:
+            if record.fault is not None:
+                place = f"{record.topic}/{record.partition}/{record.offset}"
+                logger.error("%s cannot be read whole: %s; it is handed on as unreadable", place, record.fault)
+        now_s = time.monotonic()
+        if corrupt and now_s >= self._corrupt_log_due_s:
+            self._corrupt_log_due_s = now_s + CORRUPT_LOG_S
+            logger.error("the log is corrupt at %s; nothing is skipped: waiting there", ", ".join(corrupt))
+        return found or await self._idle(wait_ms)
 
     async def _idle(self, wait_ms: int) -> list[Record]:
         """Nothing is assigned: an empty log, for the time of a fetch."""

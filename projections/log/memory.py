@@ -50,7 +50,7 @@ class MemoryBroker:
         *,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = 0,
         timestamp_ms: int = 0,
     ) -> Record:

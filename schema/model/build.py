@@ -13,10 +13,16 @@ from projections.declare import Projection
 from schema.declare import ENTITY, EXTENSION, BoundedContext, EntityMark, Example, ExtensionMark, Find, Get
 from schema.errors import CompositionError
 from schema.model.commands import CommandReader
-from schema.model.fields import FieldReader, hints_of, place_of
+from schema.model.fields import FieldReader
 from schema.model.graph import CommandModel, FieldModel, Graph, ObjectModel, RootModel, camel
+from schema.model.places import hints_of, place_of
 
 RESERVED_ROOTS = ("node", "nodes")
+RESERVED_TYPES = (
+    *("Query", "Mutation", "Subscription", "Node", "PageInfo"),
+    *("Receipt", "AggregateVersion", "FieldProblem", "CommandRefused", "VersionConflict", "OutcomeUnknown"),
+    *("String", "Int", "Float", "Boolean", "ID", "Decimal", "DateTime", "Date"),
+)
 
 
 def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projection[Any, Any]]) -> Graph:
@@ -32,10 +38,10 @@ def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projec
         _claim_name(name, model.cls, {**{n: o.cls for n, o in objects.items()}})
         objects[name] = model
     queries = _queries(contexts, reader)
-    commands = CommandReader(owners)
+    commands = CommandReader(owners, reader.enum)
     mutations = _mutations(contexts, commands)
-    enums = {**reader.enums, **commands.enums}
-    _check_names(objects, enums, commands)
+    enums = reader.enums
+    _check_names(objects, {**enums}, commands, mutations)
     return Graph(
         objects=dict(sorted(objects.items())),
         enums=dict(sorted(enums.items())),
@@ -90,7 +96,25 @@ def _owners(
                     mend=f"add it to PROJECTIONS, or take {cls.__name__} out of its context",
                 )
             owners[cls] = context
+    _check_owners(owners)
     return owners
+
+
+def _check_owners(owners: dict[type[Any], BoundedContext]) -> None:
+    """One aggregate has one owner, whoever shows it: a token names the owner, and binds every read model of the aggregate."""
+    seen: dict[tuple[str, str], tuple[str, type[Any]]] = {}
+    for cls, context in owners.items():
+        mark: EntityMark = cls.__dict__[ENTITY]
+        owner = mark.owner or context.name
+        for topic in mark.projection.topics:
+            other_owner, other = seen.setdefault((topic, mark.projection.aggregate), (owner, cls))
+            if other_owner != owner:
+                raise CompositionError(
+                    f"{other.__name__} and {cls.__name__} show the aggregate {mark.projection.aggregate!r} "
+                    f"of {other_owner!r} and {owner!r}",
+                    where=f"{place_of(other)} and {place_of(cls)}",
+                    mend="name the context that owns it on the other: @entity(..., owner=...)",
+                )
 
 
 def _claim_name(name: str, cls: type[Any], taken: dict[str, type[Any]]) -> None:
@@ -150,6 +174,7 @@ def _entity(
     return ObjectModel(
         name=cls.__name__,
         context=context.name,
+        owner=mark.owner or context.name,
         cls=cls,
         view=view,
         projection=mark.projection,
@@ -174,7 +199,7 @@ def _queries(contexts: Sequence[BoundedContext], reader: FieldReader) -> dict[st
                     f"{name} is not a query", where=place, mend="set it to get(projection) or find(projection, index)"
                 )
             _claim_root(name, place, {n: m.place for n, m in found.items()})
-            target = reader.root_target(hints.get(name), declaration, place)
+            target = reader.edges.root_target(hints.get(name), declaration, place)
             found[name] = RootModel(name, context.name, declaration, target, place)
     return found
 
@@ -217,8 +242,19 @@ def _claim_root(name: str, place: str, taken: dict[str, str]) -> None:
             )
 
 
-def _check_names(objects: dict[str, ObjectModel], enums: dict[str, type[Enum]], commands: CommandReader) -> None:
-    places: dict[str, str] = {}
+def _check_names(
+    objects: dict[str, ObjectModel],
+    enums: dict[str, type[Enum]],
+    commands: CommandReader,
+    mutations: dict[str, CommandModel],
+) -> None:
+    """No two types of one name, those that composition makes included."""
+    places = dict.fromkeys(RESERVED_TYPES, "the gateway's own types")
+    for name, model in objects.items():
+        if model.projection is not None:
+            places |= {f"{name}Connection": f"the lists of {place_of(model.cls)}", f"{name}Edge": place_of(model.cls)}
+    for command in mutations.values():
+        places |= {f"{command.title}Accepted": command.place, f"{command.title}Result": command.place}
     found = [(name, place_of(model.cls)) for name, model in objects.items()]
     found += [(name, place_of(kind)) for name, kind in enums.items()]
     found += list(commands.places.items())

@@ -6,30 +6,31 @@ Invariants: every field of a path is a field of the input; every Ref leads to an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, get_args, get_origin
 
 import msgspec
 
-from projections.shape import SCALARS, FieldType, unwrap
-from schema.declare import BoundedContext, Command, Input, Ref
+from projections.shape import SCALARS, unwrap
+from schema.declare import ENTITY, BoundedContext, Command, EntityMark, Input, Ref
 from schema.errors import CompositionError
-from schema.model.fields import hints_of, place_of
 from schema.model.graph import CommandModel, InputField, InputModel
+from schema.model.places import hints_of, place_of
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_PATH = re.compile(r"(/([A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
+_PATH = re.compile(r"(/((?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
 RESERVED_FIELDS = ("command_id", "expected_version")
 
 
 class CommandReader:
-    """Reads commands; collects the inputs and enums that they take."""
+    """Reads commands; collects the inputs that they take, and hands their enums to `enum`."""
 
-    def __init__(self, owners: Mapping[type[Any], BoundedContext]) -> None:
+    def __init__(self, owners: Mapping[type[Any], BoundedContext], enum: Callable[[type[Any]], None]) -> None:
         self._owners = owners
+        self._enum = enum
+        self._open: list[type[Input]] = []
         self.inputs: dict[str, InputModel] = {}
-        self.enums: dict[str, type[Enum]] = {}
         self.places: dict[str, str] = {}
 
     def command(self, name: str, declaration: Any, context: str, place: str) -> CommandModel:
@@ -42,7 +43,8 @@ class CommandReader:
                 where=f"{place} and {place_of(declaration.reads)}",
                 mend=f"add the context of {declaration.reads.__name__} to schema/catalog.py, or remove the command",
             )
-        owner = self._owners[declaration.reads].name
+        mark: EntityMark = declaration.reads.__dict__[ENTITY]
+        owner = mark.owner or self._owners[declaration.reads].name
         if declaration.to != owner:
             raise CompositionError(
                 f"{name} goes to {declaration.to!r} and reads {declaration.reads.__name__}, which {owner!r} owns",
@@ -59,9 +61,9 @@ class CommandReader:
         path_fields = tuple(_PLACEHOLDER.findall(declaration.path))
         for field_name in path_fields:
             field = model.fields.get(field_name)
-            if field is None or not field.required or field.type.is_list or field.nested:
+            if field is None or not field.required or field.type.is_list or field.type.nullable or field.nested:
                 raise CompositionError(
-                    f"the path needs {field_name!r}, which is not a required field of {model.name}",
+                    f"the path needs {field_name!r}, which is not a required, single field of {model.name}",
                     where=f"{place} and {place_of(declaration.input)}",
                     mend=f"use one of {', '.join(model.fields)}",
                 )
@@ -87,6 +89,11 @@ class CommandReader:
                     mend="rename one of them",
                 )
             return known
+        if cls in self._open:
+            raise CompositionError(
+                f"{cls.__name__} holds itself", where=f"{place} and {place_of(cls)}", mend="an input is a finite tree"
+            )
+        self._open.append(cls)
         self.places[cls.__name__] = place_of(cls)
         hints = hints_of(cls)
         fields: dict[str, InputField] = {}
@@ -100,6 +107,7 @@ class CommandReader:
             )
         model = InputModel(cls.__name__, fields, cls.__doc__ if "__doc__" in cls.__dict__ else None)
         self.inputs[cls.__name__] = model
+        self._open.remove(cls)
         return model
 
     def _field(self, name: str, annotation: Any, required: bool, place: str) -> InputField:
@@ -127,7 +135,7 @@ class CommandReader:
         if issubclass(kind.item, Input):
             return InputField(name, kind, required, nested=self._input(kind.item, place).name)
         if issubclass(kind.item, Enum):
-            self.enums[kind.item.__name__] = kind.item
+            self._enum(kind.item)
         elif kind.item not in SCALARS:
             raise CompositionError(
                 f"{kind.item.__name__} is not an input type",
@@ -160,6 +168,3 @@ def _without_ref(annotation: Any) -> Any:
         rest = next(arg for arg in arguments if arg is not type(None))
         return _without_ref(rest) | None
     return annotation
-
-
-__all__ = ["CommandReader", "FieldType"]

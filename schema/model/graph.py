@@ -58,10 +58,11 @@ class FieldModel:
 
 @dataclass(frozen=True)
 class ObjectModel:
-    """An entity (it has a projection), or a part nested in one."""
+    """An entity (it has a projection), or a part nested in one. `owner` is the context that owns the aggregate."""
 
     name: str
     context: str
+    owner: str
     cls: type[Any]
     view: type[msgspec.Struct]
     projection: Projection[Any, Any] | None

@@ -37,8 +37,10 @@ def test_authorized() -> None:
 def test_captures_and_refunds_add_up() -> None:
     captured = [PaymentCaptured(amount=Decimal("4.00")), PaymentCaptured(amount=Decimal("6.00"))]
     given(payment_docs, AUTHORIZED, *captured).expect(view(PaymentStatus.CAPTURED, "10.00"))
-    refunded = PaymentRefunded(amount=Decimal("1.50"))
-    given(payment_docs, AUTHORIZED, *captured, refunded).expect(view(PaymentStatus.REFUNDED, "10.00", "1.50"))
+    part = PaymentRefunded(amount=Decimal("1.50"))
+    given(payment_docs, AUTHORIZED, *captured, part).expect(view(PaymentStatus.CAPTURED, "10.00", "1.50"))
+    rest = PaymentRefunded(amount=Decimal("8.50"))
+    given(payment_docs, AUTHORIZED, *captured, part, rest).expect(view(PaymentStatus.REFUNDED, "10.00", "10.00"))
 
 
 def test_failed() -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from examples.shop import catalog, orders
 from examples.shop.service import answers
@@ -229,6 +230,24 @@ class TestNotRoutes:
 
     async def test_alive(self, catalog_service: ServiceUnderTest) -> None:
         assert (await catalog_service.client.get("/livez")).status_code == 200
+
+
+class TestTrouble:
+    async def test_a_database_that_is_away_is_503_and_worth_another_try(
+        self, catalog_service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as outage:
+            outage.setattr(catalog_service.database, "write", _unavailable)
+            outage.setattr(catalog_service.database, "read", _unavailable)
+            refused = await catalog_service.post("/products", PEN, key="k")
+            problem(refused, 503, "DATABASE_UNAVAILABLE")
+            assert refused.headers["retry-after"] == "1"
+            problem(await catalog_service.client.get("/product/p-1"), 503, "DATABASE_UNAVAILABLE")
+        assert (await catalog_service.post("/products", PEN, key="k")).status_code == 201
+
+
+async def _unavailable(*_: object) -> None:
+    raise OperationalError("select", None, Exception("secret host name"))
 
 
 class TestUnknownReferences:

@@ -10,11 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from examples.shop import catalog, orders
+from examples.shop.contexts import CONTEXTS
+from examples.shop.serve import serve
 from examples.shop.service.database import create_tables, open_engine, writing
+from examples.shop.service.errors import SettingsError
 from examples.shop.service.history import History, write_history
 from examples.shop.service.log import Incoming
 from examples.shop.service.outbox import pending
+from examples.shop.settings import read_settings
 from gateway.dev.ports import LOOPBACK, free_port
 from gateway.dev.servers import EmbeddedKafka
 from tests.shop.process import Shop, read_topic, shop
@@ -67,24 +73,27 @@ async def test_one_by_one(kafka: EmbeddedKafka, tmp_path: Path) -> None:
         assert found[product["id"].encode()] == [1]
 
 
-def test_ports_as_set(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+def test_a_port_as_set_and_the_end_of_stdin_stops_it_when_asked_to(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     port = free_port()
-    with shop(kafka.bootstrap, tmp_path, "catalog", settings={"SHOP_PORTS": f"catalog={port}"}) as process:
+    settings = {"SHOP_PORTS": f"catalog={port}", "SHOP_EXIT_ON_STDIN_EOF": "1"}
+    with shop(kafka.bootstrap, tmp_path, "catalog", settings=settings) as process:
         assert process.urls == {"catalog": f"http://{LOOPBACK}:{port}"}
-
-
-def test_a_port_that_is_taken_exits_2(tmp_path: Path, kafka: EmbeddedKafka) -> None:
-    with socket.create_server((LOOPBACK, 0)) as taken:
-        settings = {"SHOP_PORTS": f"orders={taken.getsockname()[1]}"}
-        with Shop(kafka.bootstrap, tmp_path, ["orders"], settings) as process:
-            assert process.process.wait(20) == 2
-
-
-def test_the_end_of_stdin_stops_it_when_asked_to(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    with shop(kafka.bootstrap, tmp_path, "catalog", settings={"SHOP_EXIT_ON_STDIN_EOF": "1"}) as process:
         assert process.process.stdin
         process.process.stdin.close()
         assert process.ended() == 0
+
+
+async def test_ports_that_are_taken_are_all_named(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        environ = {
+            "SHOP_KAFKA_BOOTSTRAP": "127.0.0.1:9092",
+            "SHOP_DATA": str(tmp_path),
+            "SHOP_PORTS": f"orders={port},shipping={port}",
+        }
+        with pytest.raises(SettingsError) as wrong:
+            await serve(read_settings(environ, ALL), CONTEXTS, print)
+    assert [problem.split()[0] for problem in wrong.value.problems] == ["orders", "shipping"]
 
 
 async def test_a_broker_may_come_late_and_go_and_come_back(

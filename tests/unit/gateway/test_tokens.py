@@ -23,7 +23,10 @@ CODEC = TokenCodec({"new": b"n" * 32, "old": b"o" * 32}, "shop")
 ONE = Requirements({Aggregate("orders", "order", "o-1"): Required(0, 3, NOW_S)})
 
 names = st.builds(
-    Aggregate, st.sampled_from(["orders", "payments"]), st.just("order"), st.text("ab", min_size=1, max_size=6)
+    Aggregate,
+    st.sampled_from(["orders", "payments"]),
+    st.just("order"),
+    (st.text("ab", min_size=1, max_size=6) | st.text("ab", min_size=150, max_size=230)),
 )
 required = st.builds(Required, st.integers(0, 3), st.integers(1, 2**31 - 1), st.integers(0, 2**33))
 requirements = st.dictionaries(names, required, max_size=40).map(lambda found: require(found.items()))

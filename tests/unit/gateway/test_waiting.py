@@ -27,7 +27,7 @@ LIST = "{ orders { totalCount nodes { key version } } }"
 
 def token(version: int, id: str = "o-1", age_s: int = 0, *, truncated: bool = False) -> str:
     wanted = {Aggregate("orders", "order", id): Required(0, version, int(time.time()) - age_s)}
-    return CODEC.mint(Requirements(wanted, truncated))
+    return CODEC.mint(Requirements(wanted, b"\xff" * 8 if truncated else None))
 
 
 class WatchedStore(MemoryStore):

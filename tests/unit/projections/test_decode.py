@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from projections.decode import Decoder
 from projections.record import CAUSES, Decoded, Foreign, Heartbeat, Ignored, Poison, Record
+from projections.wire import Codec
 from tests.unit.projections.samples import OPENED, CartState, Item, Opened, Renamed, cart_states, carts, headers, record
 
 decode = Decoder(carts).decode
@@ -18,7 +21,7 @@ decode_state = Decoder(cart_states).decode
 TIME_MS = 1_714_564_800_123
 
 
-def without(source: Record, *names: str, **instead: bytes) -> Record:
+def without(source: Record, *names: str, **instead: bytes | None) -> Record:
     """The record with some headers left out or replaced."""
     kept = tuple((name, value) for name, value in source.headers if name not in (*names, *instead))
     return msgspec.structs.replace(source, headers=(*kept, *instead.items()))
@@ -117,6 +120,8 @@ BROKEN: list[tuple[str, Record]] = [
     ("headers", without(record(), "ce_subject")),
     ("headers", without(record(), ce_type=b"")),
     ("headers", without(record(), ce_type=b"\xff")),
+    ("headers", without(record(), ce_type=None)),
+    ("headers", without(record(), ce_tenant=None)),
     ("headers", without(record(), ce_time=b"yesterday")),
     ("headers", without(record(), ce_time=b"2024-05-01T12:00:00")),
     ("headers", msgspec.structs.replace(record(), headers=())),
@@ -173,8 +178,54 @@ def test_a_time_before_1970_counts_as_0() -> None:
     assert found.time_ms == 0
 
 
+@pytest.mark.parametrize("defect", [ZeroDivisionError("a defect"), KeyError("a defect"), AttributeError("a defect")])
+def test_whatever_the_decoding_of_an_event_raises_is_poison(defect: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective(codec: object, data: bytes) -> None:
+        raise defect
+
+    monkeypatch.setattr(Codec, "decode", defective)
+    found = decode(record())
+    assert isinstance(found, Poison)
+    assert found.cause == "body"
+    assert type(defect).__name__ in found.detail
+
+
+def test_a_record_that_the_log_could_not_read_whole_is_poison() -> None:
+    source = msgspec.structs.replace(record(), fault="header name b'\\xff' is not UTF-8")
+    assert decode(source) == Poison("unreadable", "header name b'\\xff' is not UTF-8", source)
+    assert "unreadable" in CAUSES
+
+
+attribute_names = st.sampled_from(
+    ["ce_type", "ce_subject", "ce_aggregateversion", "ce_aggregateepoch", "ce_time", "ce_x", "content-type", "x"]
+)
+header_values = st.one_of(
+    st.none(),
+    st.binary(max_size=8),
+    st.sampled_from([b"cart/c-1", b"shop.carts.Opened", b"headrace.heartbeat", b"1", b"application/cloudevents+json"]),
+)
+
+
+@given(
+    headers=st.lists(st.tuples(attribute_names, header_values), max_size=8),
+    key=st.sampled_from([None, b"c-1", b"\xff"]),
+    value=st.one_of(st.none(), st.binary(max_size=20), st.just(b'{"type":"Opened","data":{}}')),
+    whole=st.booleans(),
+)
+def test_no_record_raises(
+    headers: list[tuple[str, bytes | None]], key: bytes | None, value: bytes | None, whole: bool
+) -> None:
+    """On top of a good record's headers, or alone."""
+    good = record().headers if whole else ()
+    source = Record("shop.carts", 0, 0, key, value, (*good, *headers), 0)
+    for found in (decode(source), decode_state(source)):
+        assert isinstance(found, Decoded | Foreign | Heartbeat | Ignored | Poison)
+        assert not isinstance(found, Poison) or found.cause in CAUSES
+
+
 def test_headers_of_others_are_no_matter() -> None:
+    others = (("x", b""), ("y", None), ("content-type", None))
     source = msgspec.structs.replace(
-        record(), headers=(("traceparent", b"\xff"), *headers("c-1", 1, "shop.carts.Opened").items(), ("x", b""))
+        record(), headers=(("traceparent", b"\xff"), *headers("c-1", 1, "shop.carts.Opened").items(), *others)
     )
     assert isinstance(decode(source), Decoded)
