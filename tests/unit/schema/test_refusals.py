@@ -1,0 +1,205 @@
+"""More declarations that do not fit: names, limits, paths, examples."""
+
+from enum import Enum
+from typing import Any
+
+import pytest
+import strawberry
+
+from gateway.compose import compose
+from projections import Event, Index, Projection, View
+from schema import BoundedContext, Connection, Example, Input, Ref, command, entity, extension, find, get, many, one
+from schema.errors import CompositionError
+from schema.model import build_graph
+
+
+class Size(Enum):
+    S = "S"
+
+
+class ShoeState(Event):
+    name: str
+    first: str
+    maker_id: str
+
+
+class ShoeView(View):
+    name: str
+    first: str
+    maker_id: str
+
+
+def evolve(view: ShoeView | None, event: ShoeState) -> ShoeView:
+    return ShoeView(name=event.name, first=event.first, maker_id=event.maker_id)
+
+
+by_maker = Index[ShoeView]("by_maker", filters=("maker_id",))
+by_first = Index[ShoeView]("by_first", filters=("first?",))
+
+
+def docs(name: str, topic: str = "shoes") -> Projection[ShoeView, ShoeState]:
+    return Projection(
+        name=name,
+        version=1,
+        topics=[topic],
+        aggregate="shoe",
+        state=True,
+        evolve=evolve,
+        indexes=[by_maker, by_first],
+    )
+
+
+shoe_docs = docs("shoes")
+other_docs = docs("others", "others")
+
+
+@entity(shoe_docs)
+class Shoe:
+    name: str
+
+
+def refuses(*contexts: BoundedContext, names: tuple[str, ...]) -> None:
+    with pytest.raises(CompositionError) as raised:
+        build_graph(contexts, [shoe_docs, other_docs])
+    for name in names:
+        assert name in str(raised.value), str(raised.value)
+
+
+def context(*entities: type[Any], **parts: Any) -> BoundedContext:
+    return BoundedContext("shoes", entities=[Shoe, *entities], **parts)
+
+
+def test_an_edge_without_an_annotation_does_not_vanish() -> None:
+    @entity(other_docs)
+    class Other:
+        boss = one(shoe_docs, via="maker_id")
+
+    refuses(context(Other), names=("boss has no annotation", "Other.boss"))
+
+
+def test_an_edge_to_what_may_not_have_come_yet_is_nullable() -> None:
+    @entity(other_docs)
+    class Other:
+        boss: Shoe = one(shoe_docs, via="maker_id")
+
+    refuses(context(Other), names=("Other.boss", "Shoe | None"))
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+def test_a_list_that_nobody_could_read(limit: int) -> None:
+    @extension(Shoe)
+    class Copies:
+        copies: list[Shoe] = many(shoe_docs, by_maker, limit=limit)
+
+    refuses(context(extensions=[Copies]), names=(f"a limit of {limit} rows", "Copies.copies"))
+
+
+def test_a_filter_named_as_relays_own_argument() -> None:
+    class Query:
+        shoes: Connection[Shoe] = find(shoe_docs, by_first)
+
+    refuses(context(query=Query), names=("'first'", "Query.shoes"))
+
+
+def test_two_fields_that_are_one_in_the_graph() -> None:
+    @entity(other_docs)
+    class Other:
+        maker_id: str
+        makerId: str  # noqa: N815 - on purpose
+
+    refuses(context(Other), names=("two fields are named makerId",))
+
+
+@pytest.mark.parametrize("name", ["Receipt", "PageInfo", "ID", "ShoeConnection", "Query"])
+def test_types_that_composition_makes_are_taken(name: str) -> None:
+    cls: type[Any] = entity(other_docs)(type(name, (), {"__annotations__": {"name": str}, "__module__": __name__}))
+    refuses(context(cls), names=(f"two types are named {name}",))
+
+
+def test_one_aggregate_has_one_owner() -> None:
+    again = docs("again")
+
+    @entity(again)
+    class Again:
+        name: str
+
+    contexts = [context(), BoundedContext("reporting", entities=[Again])]
+    with pytest.raises(CompositionError, match="owner="):
+        build_graph(contexts, [shoe_docs, again])
+
+    @entity(again, owner="shoes")
+    class Owned:
+        name: str
+
+    graph = build_graph([context(), BoundedContext("reporting", entities=[Owned])], [shoe_docs, again])
+    assert graph.objects["Owned"].owner == "shoes"
+
+
+class Loop(Input):
+    shoe: Ref[Shoe]
+    inner: "Loop | None" = None
+
+
+def test_an_input_that_holds_itself() -> None:
+    class Mutation:
+        loop = command(Loop, to="shoes", path="/shoes/{shoe}", reads=Shoe)
+
+    refuses(context(mutation=Mutation), names=("Loop holds itself",))
+
+
+class Maybe(Input):
+    shoe: Ref[Shoe] | None
+
+
+@pytest.mark.parametrize("path", ["/shoes/{shoe}", "/shoes/../x", "/./x"])
+def test_paths_that_could_leave_their_place(path: str) -> None:
+    class Mutation:
+        wear = command(Maybe, to="shoes", path=path, reads=Shoe)
+
+    refuses(context(mutation=Mutation), names=("Mutation.wear",))
+
+
+class Fit(Input):
+    shoe: Ref[Shoe]
+    size: Size
+
+
+def other_size() -> type[Input]:
+    class Size(Enum):
+        XL = "XL"
+
+    class Refit(Input):
+        shoe: Ref[Shoe]
+        size: Size
+
+    Refit.__annotations__["size"] = Size
+    Refit.__annotations__["shoe"] = Ref[Shoe]
+    return Refit
+
+
+def test_two_enums_of_one_name_in_two_inputs() -> None:
+    class Mutation:
+        fit = command(Fit, to="shoes", path="/shoes/{shoe}/fit", reads=Shoe)
+        refit = command(other_size(), to="shoes", path="/shoes/{shoe}/refit", reads=Shoe)
+
+    refuses(context(mutation=Mutation), names=("two enums are named Size",))
+
+
+def test_code_without_a_return_annotation() -> None:
+    @entity(other_docs)
+    class Other:
+        @strawberry.field  # type: ignore[untyped-decorator]
+        def shout(self):  # type: ignore[no-untyped-def]
+            return "x"
+
+    with pytest.raises(CompositionError, match="no return annotation"):
+        compose([context(Other, query=type("Q", (), {}))], [shoe_docs, other_docs])
+
+
+def test_an_example_that_does_not_fit_is_left_out() -> None:
+    class Query:
+        shoe: Shoe | None = get(shoe_docs)
+
+    examples = [Example("good", '{ shoe(id: "s") { name } }'), Example("bad", "{ nope }"), Example("worse", "{")]
+    composed = compose([context(query=Query, examples=examples)], [shoe_docs, other_docs])
+    assert [example.title for example in composed.examples()] == ["good"]
