@@ -6,48 +6,63 @@ Invariants: read once, at the entry point; all problems at once; names of the pr
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
-from projections.settings import FLAG, REDIS_URL, Kind, WorkerSettings, choice, described, integer, read, setting
+from projections.settings import (
+    FLAG,
+    REDIS_URL,
+    Kind,
+    WorkerSettings,
+    choice,
+    described,
+    integer,
+    read,
+    setting,
+    split_url,
+)
 
 MIN_KEY_BYTES: Final = 32
 
 
 def _services(text: str) -> dict[str, str]:
+    """Items are told by number: one in the wrong place may be a secret."""
     found: dict[str, str] = {}
-    for item in text.split(","):
+    for number, item in enumerate(text.split(","), 1):
         name, equals, url = item.strip().partition("=")
-        parts = urlsplit(url)
         if not equals or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise ValueError(f"{item.strip()[:60]!r} does not read context=url")
+            raise ValueError(f"item {number} does not read context=url")
+        if "@" in url:
+            raise ValueError(f"the address in item {number} holds credentials, which have no place there")
+        try:
+            parts = split_url(url)
+        except ValueError as error:
+            raise ValueError(f"the address in item {number} is not an http(s) base URL: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"the address of {name} is not an http(s) base URL")
+            raise ValueError(f"the address in item {number} is not an http(s) base URL")
         if name in found:
-            raise ValueError(f"{name} is named twice")
-        _ = parts.port  # raises ValueError when it is no number
+            raise ValueError(f"item {number} names a context that an earlier one names")
         found[name] = url.rstrip("/")
     return found
 
 
 def _token_keys(text: str) -> dict[str, bytes]:
+    """Items are told by number: with id and secret swapped, the id is the secret."""
     found: dict[str, bytes] = {}
-    for item in text.split(","):
+    for number, item in enumerate(text.split(","), 1):
         name, colon, secret = item.strip().partition(":")
         if not colon or not re.fullmatch(r"[A-Za-z0-9_-]{1,16}", name):
-            raise ValueError("an item does not read id:secret, with an id of 1 to 16 letters")
+            raise ValueError(f"item {number} does not read id:secret, with an id of 1 to 16 letters")
         try:
             key = base64.b64decode(secret + "=" * (-len(secret) % 4), altchars=b"-_", validate=True)
-        except binascii.Error:
-            raise ValueError(f"the secret of {name} is not base64url") from None
+        except ValueError:  # binascii's errors, and those about characters that are not ASCII
+            raise ValueError(f"the secret of item {number} is not base64url") from None
         if len(key) < MIN_KEY_BYTES:
-            raise ValueError(f"the secret of {name} has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
+            raise ValueError(f"the secret of item {number} has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         if name in found:
-            raise ValueError(f"{name} is named twice")
+            raise ValueError(f"item {number} has the id of an earlier one")
         found[name] = key
     return found
 
@@ -60,7 +75,7 @@ def _word(text: str) -> str:
 
 def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]{1,255}", text):
-        raise ValueError(f"{text[:40]!r}")
+        raise ValueError("it is not a name or an address")
     return text
 
 

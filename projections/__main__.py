@@ -18,7 +18,7 @@ import msgspec
 
 from projections.catalog import PROJECTIONS
 from projections.declare import Projection
-from projections.errors import SettingsError, StoreError
+from projections.errors import DefinitionError, SettingsError, StoreError
 from projections.settings import GATEWAY_NAMES, WorkerSettings, read
 from projections.status import progress, progress_table, quarantine_table, set_aside_in
 from projections.store.redis import RedisStore
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read(WorkerSettings, os.environ, elsewhere=GATEWAY_NAMES)
         projections = selected(PROJECTIONS, settings.projections)
-    except SettingsError as error:
+    except (DefinitionError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr)

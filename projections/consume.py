@@ -16,7 +16,7 @@ from typing import Any, Final
 from projections.batch import Slice, slices
 from projections.declare import Projection
 from projections.decode import Decoder
-from projections.errors import LogError, StoreError
+from projections.errors import LogError, StoreError, StoreMisconfiguredError
 from projections.lag import PartitionLag, write_report
 from projections.log.port import Log, Partition
 from projections.project import ChangeSet, Projector
@@ -39,6 +39,7 @@ FIRST_BACKOFF_S: Final = 0.05
 MAX_CONFLICTS: Final = 5
 FULL_RETRY_S: Final = 1.0
 FULL_LOG_S: Final = 30.0
+REFUSED_LOG_S: Final = 30.0
 
 
 class Consumer:
@@ -74,7 +75,7 @@ class Consumer:
         self._event_time_ms: dict[Partition, int] = {}
         self._polled_ms = 0
         self._caught_up = False
-        self._tick_due_s = self._list_due_s = self._full_log_due_s = 0.0
+        self._tick_due_s = self._list_due_s = self._full_log_due_s = self._refused_log_due_s = 0.0
 
     def stop(self) -> None:
         """Makes `run` return within one fetch and one change."""
@@ -92,6 +93,10 @@ class Consumer:
                     outage.ended()
                 if self._stopping.is_set():
                     await self._tick()
+            except StoreMisconfiguredError as error:  # nothing that ends by itself: told again and again
+                self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
+                self._misconfigured(error)
+                failures += 1
             except (LogError, StoreError) as error:
                 self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
                 outage.began(str(error))
@@ -104,6 +109,7 @@ class Consumer:
 
     async def _resume(self) -> None:
         """Lists partitions, reads positions and assigns: the way in, and the way on after whatever went wrong."""
+        await self._claim_buckets()
         partitions = await self._log.partitions(self._topics)
         stored = {bucket: await self._store.positions(bucket) for bucket in self._buckets}
         self._stored = {bucket: {at: stored[bucket].get(at, 0) for at in partitions} for bucket in self._buckets}
@@ -115,6 +121,17 @@ class Consumer:
         self._list_due_s = time.monotonic() + (RELIST_MISSING_S if missing else RELIST_S)
         self._tick_due_s = 0.0
         self.assigned.set()
+
+    async def _claim_buckets(self) -> None:
+        """Raises StoreMisconfiguredError when this generation was built with another number of buckets."""
+        projection, generation, _ = self._buckets[0]
+        ours = len(self._buckets)
+        stored = await self._store.claim_buckets(projection, generation, ours)
+        if stored != ours:
+            raise StoreMisconfiguredError(
+                f"generation {generation} has {stored} buckets and HEADRACE_BUCKETS says {ours}: documents would be looked for "
+                f"where they are not; set it back to {stored}, or raise the projection's version"
+            )
 
     async def _step(self) -> bool:
         """One batch. False when the consumer has to go back to what is stored."""
@@ -209,6 +226,12 @@ class Consumer:
         await self._report()
         await self._pause(FULL_RETRY_S)
         return not self._stopping.is_set()
+
+    def _misconfigured(self, error: StoreMisconfiguredError) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._refused_log_due_s:
+            self._refused_log_due_s = now_s + REFUSED_LOG_S
+            logger.error("%s: it does not run: %s", self.name, error)
 
     def _regressed(self, bucket: Bucket, outcome: Regressed, expected: Mapping[Partition, Advance]) -> bool:
         self._instruments.regressions.add(1, self._attributes)

@@ -6,16 +6,17 @@ that says what, where and how to mend; nothing is registered anywhere.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, dataclass_transform, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, dataclass_transform
 
 import msgspec
 from msgspec.structs import replace
 
 from projections.errors import DefinitionError
-from projections.shape import members, sortable, struct_fields, unwrap
+from projections.shape import members, sortable, struct_fields, type_hints, unwrap
 
 __all__ = ["Event", "Index", "Part", "Personal", "PersonalMark", "Projection", "View", "replace"]
 
@@ -42,7 +43,11 @@ class KeywordOnly(msgspec.StructMeta):
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
         options.setdefault("kw_only", True)
-        return super().__new__(cls, name, bases, namespace, **options)
+        try:
+            return super().__new__(cls, name, bases, namespace, **options)
+        except ValueError as error:  # msgspec's, about names that collide once they are camelCase
+            place = f"{namespace.get('__module__')}.{namespace.get('__qualname__', name)}"
+            raise DefinitionError(str(error), where=place, mend="rename one of the fields") from None
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -151,8 +156,7 @@ class Projection(Generic[V, E]):
                 )
         if not 1 <= self.version < 2**31:
             raise DefinitionError(f"version {self.version} is out of range", where=where, mend="count from 1")
-        if not self.topics:
-            raise DefinitionError("no topics", where=where, mend="name the topics that carry the aggregate's records")
+        _check_topics(self.topics, where)
         view, events = _fold_types(self.evolve, where)
         object.__setattr__(self, "view", view)
         object.__setattr__(self, "events", events)
@@ -169,23 +173,57 @@ class Projection(Generic[V, E]):
         raise KeyError(name)
 
 
+def _check_topics(topics: Sequence[str], where: str) -> None:
+    mend = "name the topics that carry the aggregate's records, as a list"
+    if isinstance(topics, str):
+        raise DefinitionError("topics is a text: each of its letters would be a topic", where=where, mend=mend)
+    if not topics:
+        raise DefinitionError("no topics", where=where, mend=mend)
+    for number, topic in enumerate(topics):
+        if not isinstance(topic, str) or not topic:
+            raise DefinitionError(f"topic {topic!r} is no name", where=where, mend=mend)
+        if topic in topics[:number]:
+            raise DefinitionError(f"topic {topic!r} is named twice", where=where, mend=mend)
+
+
+_FOLD: Final = (
+    "write it as `def evolve(view: MyView | None, event: A | B) -> MyView | None`, with a body that does not await"
+)
+
+
+def _annotations(evolve: Callable[..., Any], where: str) -> tuple[str, Any, Any, Any]:
+    """The name of the fold, and its annotations of view, event and result."""
+    if not callable(evolve):
+        raise DefinitionError(f"evolve is {evolve!r}, not a function", where=where, mend=_FOLD)
+    called = evolve if inspect.isroutine(evolve) else type(evolve).__call__
+    name = getattr(evolve, "__qualname__", type(evolve).__qualname__)
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise DefinitionError(f"{name} is asynchronous: a fold is pure", where=where, mend=_FOLD)
+    parameters = list(inspect.signature(evolve).parameters.values())
+    if len(parameters) != 2 or any(found.kind not in _POSITIONAL for found in parameters):
+        raise DefinitionError(f"{name} does not take (view, event) and nothing else", where=where, mend=_FOLD)
+    hints = type_hints(called, name, where=where)
+    if any(found.name not in hints for found in parameters) or hints.get("return") is None:
+        raise DefinitionError(f"{name} is not annotated as a fold", where=where, mend=_FOLD)
+    view, event = (hints[found.name] for found in parameters)
+    return name, view, event, hints["return"]
+
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _fold_types(evolve: Callable[..., Any], where: str) -> tuple[Any, dict[str, Any]]:
     """The view type and the events by type name, read from the annotations of `evolve(view, event)`."""
-    mend = "annotate it as (view: MyView | None, event: A | B) -> MyView | None"
-    hints = get_type_hints(evolve, include_extras=True)
-    result = hints.pop("return", None)
-    parameters = list(hints.values())
-    if result is None or len(parameters) != 2:
-        raise DefinitionError(f"{evolve.__qualname__} is not annotated as a fold", where=where, mend=mend)
-    views = [kind for kind in members(parameters[0]) if kind is not type(None)]
+    fold, first, second, result = _annotations(evolve, where)
+    views = [kind for kind in members(first) if kind is not type(None)]
     if len(views) != 1 or not (isinstance(views[0], type) and issubclass(views[0], View)):
-        raise DefinitionError(f"{evolve.__qualname__} folds no single View", where=where, mend=mend)
+        raise DefinitionError(f"{fold} folds no single View", where=where, mend=_FOLD)
     if not set(members(result)) <= {views[0], type(None)}:
-        raise DefinitionError(f"{evolve.__qualname__} returns something else than its view", where=where, mend=mend)
+        raise DefinitionError(f"{fold} returns something else than its view", where=where, mend=_FOLD)
     events: dict[str, Any] = {}
-    for kind in members(parameters[1]):
+    for kind in members(second):
         if not (isinstance(kind, type) and issubclass(kind, Event)):
-            raise DefinitionError(f"{kind!r} in {evolve.__qualname__} is not an Event", where=where, mend=mend)
+            raise DefinitionError(f"{kind!r} in {fold} is not an Event", where=where, mend=_FOLD)
         name = kind.event_type or kind.__name__
         if name in events:
             raise DefinitionError(f"two events of type {name!r}", where=where, mend="set event_type on one of them")
@@ -213,7 +251,9 @@ def _check_indexes(indexes: Sequence[Index[Any]], view: type[View], where: str) 
                     where=place,
                     mend=f"use one of {', '.join(sorted(known))}, or add the field to {view.__name__}",
                 )
-        for name in index.fields:
+        for number, name in enumerate(index.fields):
+            if name in index.fields[:number]:
+                raise DefinitionError(f"{name!r} is filtered by twice", where=place, mend="name each filter once")
             if not unwrap(known[name]).filterable:
                 raise DefinitionError(
                     f"{name!r} cannot be filtered by", where=place, mend="use a str, int, bool, date or Enum"

@@ -1,7 +1,7 @@
 """Record -> Decoded | Ignored | Heartbeat | Foreign | Poison: the CloudEvents envelope and the event in it.
 
-Invariants: pure and total; no record raises, whatever is in it. Binary content mode is the rule (`ce_*` headers, the value is the data); a record
-with content type `application/cloudevents+json` is read in structured mode.
+Invariants: pure and total; no record raises, whatever is in it. Binary content mode is the rule (`ce_*` headers, the value is the
+data); a record with content type `application/cloudevents+json` is read in structured mode.
 """
 
 from __future__ import annotations

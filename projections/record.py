@@ -80,7 +80,7 @@ CAUSES: Final = {
     "subject": "the subject names no aggregate, or another one than the record's key",
     "version": "the version is not a whole number from 1 to 2^31-1",
     "body": "the data does not decode to the event's type",
-    "wire": "a value has no wire form: a time without a zone, a number that is not finite",
+    "wire": "a value has no wire form: a time without a zone, a number that is not finite, an int beyond 32 bits",
     "tombstone": "a null value on a topic of domain events",
     "unreadable": "the log's own encoding of the record is broken, such as a header name that is not UTF-8",
     "gap": "an earlier version of the aggregate has not been seen",

@@ -1,7 +1,7 @@
 """Settings from environment variables: the reader that both floors use, and the settings of the projector.
 
-Invariants: all problems are reported at once; a name under the prefix that nobody knows is a problem too; no value of a secret is
-ever part of a message.
+Invariants: all problems are reported at once; a name under the prefix that nobody knows is a problem too; no message repeats a
+secret, a URL or an item of a list, nor the words of a library about it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from redis.asyncio.connection import parse_url
 
 from projections.errors import SettingsError
 
@@ -152,21 +154,39 @@ def _flag(text: str) -> bool:
     return text == "1"
 
 
+def split_url(text: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError in words of our own: the library's repeat the URL, and with it a password."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number, or a '/' or '@' before the host is not percent-encoded") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("there is an '@' behind its host: percent-encode the '/', '?' or '#' before it")
+    return parts
+
+
 def _redis_url(text: str) -> str:
-    parts = urlsplit(text)
+    parts = split_url(text)
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("it does not begin with redis://, rediss:// or unix://")
     if parts.scheme != "unix" and not parts.hostname:
         raise ValueError("it names no host")
-    _ = parts.port  # raises ValueError when it is no number
+    try:
+        parse_url(text)
+    except ValueError:
+        raise ValueError("one of its options, behind the '?', has no value of its kind") from None
     return text
 
 
 def _hosts(text: str) -> str:
-    for host in text.split(","):
+    for number, host in enumerate(text.split(","), 1):
         name, colon, port = host.rpartition(":")
-        if not (colon and name and port.isdecimal() and 0 < int(port) < 65536):
-            raise ValueError(f"{host[:60]!r} is not host:port")
+        if not (colon and name and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
+            raise ValueError(f"item {number} is not host:port")
     return text
 
 

@@ -68,7 +68,10 @@ def unwrap(annotation: Any) -> FieldType:
             inner.item, inner.is_list, nullable or inner.nullable, inner.item_nullable, marks + inner.marks
         )
     if get_origin(annotation) in (list, tuple):
-        inner = unwrap(get_args(annotation)[0])
+        arguments = get_args(annotation)
+        if not arguments or (get_origin(annotation) is tuple and arguments[1:] != (...,)):
+            raise TypeError(f"{annotation!r}")
+        inner = unwrap(arguments[0])
         if inner.is_list:
             raise TypeError("a list of lists")
         return FieldType(inner.item, True, False, inner.nullable, marks + inner.marks)
@@ -83,9 +86,30 @@ def sortable(annotation: Any) -> bool:
     return not kind.is_list and kind.item in (str, int, Decimal, date, datetime)
 
 
-def struct_fields(struct: type[msgspec.Struct], *, where: str) -> dict[str, Any]:
-    """Annotations by field name, each checked against the grammar, nested structs too. Raises DefinitionError."""
-    hints = get_type_hints(struct, include_extras=True)
+def type_hints(annotated: Any, name: str, *, where: str) -> dict[str, Any]:
+    """The annotations of a function or class, evaluated. Raises DefinitionError."""
+    try:
+        return get_type_hints(annotated, include_extras=True)
+    except Exception as error:  # noqa: BLE001 - an annotation is an expression: it may raise anything
+        raise DefinitionError(
+            f"the annotations of {name} cannot be read: {error}",
+            where=where,
+            mend="import every name at the top of the module, not under TYPE_CHECKING or inside a function",
+        ) from None
+
+
+def struct_fields(struct: type[msgspec.Struct], *, where: str, inside: tuple[type[Any], ...] = ()) -> dict[str, Any]:
+    """Annotations by field name, each checked against the grammar, nested structs too. Raises DefinitionError.
+
+    `inside` are the structs that hold this one.
+    """
+    if struct in inside:
+        raise DefinitionError(
+            f"{struct.__name__} holds itself",
+            where=where,
+            mend="keep the key of the other one instead of the whole of it",
+        )
+    hints = type_hints(struct, struct.__name__, where=where)
     found = {name: hints[name] for name in struct.__struct_fields__}
     for name, annotation in found.items():
         place = f"{where}, field {name!r}"
@@ -98,7 +122,7 @@ def struct_fields(struct: type[msgspec.Struct], *, where: str) -> dict[str, Any]
                 mend="use str, int, float, bool, Decimal, date, datetime, an Enum, a Part, a list of these, or `| None`",
             ) from None
         if issubclass(kind.item, msgspec.Struct):
-            struct_fields(kind.item, where=place)
+            struct_fields(kind.item, where=place, inside=(*inside, struct))
         elif issubclass(kind.item, Enum):
             if not all(isinstance(member.value, str) for member in kind.item):
                 raise DefinitionError(

@@ -1,7 +1,7 @@
 """Between JSON bytes and events or views, in the GraphQL wire form of every scalar.
 
-Invariants: pure; what `decode` returns and what `encode` writes has times in UTC (written with `Z`) and decimals that are finite
-and bounded, so that stored bytes can be handed to a client as they are.
+Invariants: pure; what `decode` returns and what `encode` writes has times in UTC (written with `Z`), whole numbers of 32 bits and
+decimals that are finite and bounded, so that stored bytes can be handed to a client as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 DECIMAL_DIGITS: Final = 24
 """A decimal has at most this many digits before the point, and its first digit at most 18 places behind it."""
+
+MIN_INT: Final = -(2**31)
+MAX_INT: Final = 2**31 - 1
+"""What a GraphQL `Int` can be: 32 bits, signed. A larger number that was stored could never be read."""
 
 Check: TypeAlias = Callable[[Any], Any]
 """Takes a value, returns it or its normal form; raises WireError."""
@@ -72,6 +76,12 @@ def _finite(value: float) -> float:
     return value
 
 
+def _small(value: int) -> int:
+    if not MIN_INT <= value <= MAX_INT:
+        raise WireError("a whole number beyond 32 bits, which a GraphQL Int cannot show")
+    return value
+
+
 def _struct_check(struct: type[msgspec.Struct]) -> Check | None:
     """A function that normalises every field of a struct in place, or None when no field needs it."""
     checks: list[tuple[str, Check]] = []
@@ -103,6 +113,8 @@ def _field_check(kind: FieldType) -> Check | None:
         item = plain_decimal
     elif kind.item is float:
         item = _finite
+    elif kind.item is int:
+        item = _small
     elif issubclass(kind.item, msgspec.Struct):
         item = _struct_check(kind.item)
     else:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from projections.consume import Consumer
 from projections.declare import Projection
-from projections.errors import SettingsError, StoreUnavailableError
+from projections.errors import DefinitionError, SettingsError, StoreUnavailableError
 from projections.log.kafka import KafkaLog
 from projections.settings import WorkerSettings
 from projections.store.redis import RedisStore
@@ -29,15 +29,32 @@ STOP_WITHIN_S: Final = 4.0
 STORE_RETRY_S: Final = 0.5
 
 
+def distinct(projections: Sequence[Projection[Any, Any]]) -> tuple[Projection[Any, Any], ...]:
+    """The projections. Raises DefinitionError when two have one name: they would write to the same keys."""
+    seen: set[str] = set()
+    for projection in projections:
+        if projection.name in seen:
+            raise DefinitionError(
+                f"two projections are named {projection.name!r}",
+                where="the catalog, PROJECTIONS",
+                mend="give each a name of its own; another build of one is the same projection with a higher version",
+            )
+        seen.add(projection.name)
+    return tuple(projections)
+
+
 def selected(projections: Sequence[Projection[Any, Any]], names: Sequence[str]) -> tuple[Projection[Any, Any], ...]:
-    """The projections of these names, all when none is given. Raises SettingsError for a name that is not in the catalog."""
-    known = {projection.name: projection for projection in projections}
+    """The projections of these names, each once, all when none is given.
+
+    Raises SettingsError for a name that is not in the catalog, DefinitionError when two have one name.
+    """
+    known = {projection.name: projection for projection in distinct(projections)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SettingsError(
             [f"HEADRACE_PROJECTIONS: there is no projection {name!r}; there are {', '.join(known)}" for name in unknown]
         )
-    return tuple(known[name] for name in names) if names else tuple(projections)
+    return tuple(known[name] for name in dict.fromkeys(names)) if names else tuple(projections)
 
 
 async def run(
@@ -48,8 +65,10 @@ async def run(
 ) -> None:
     """Runs until `stop` is set. `ready` is called once every projection has its assignment.
 
-    Raises StoreMisconfiguredError when the store must not be used as it is set up.
+    Raises DefinitionError when two projections have one name, StoreMisconfiguredError when the store must not be used as it is
+    set up.
     """
+    projections = distinct(projections)
     store = RedisStore(settings.redis_url, quarantine_max=settings.quarantine_max)
     logs = [KafkaLog(settings.kafka_bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms) for _ in projections]
     instruments = Instruments()

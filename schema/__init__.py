@@ -7,7 +7,6 @@ from schema.declare import (
     Info,
     Input,
     Ref,
-    RowRule,
     command,
     computed,
     entity,
@@ -19,6 +18,7 @@ from schema.declare import (
     one,
     part,
 )
+from schema.marks import RowRule
 
 __all__ = [
     "BoundedContext",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any, Final, Generic, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, Generic, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
 import strawberry
 
 from projections.declare import Index, KeywordOnly, Part, Projection
+from schema.marks import ENTITY, EXTENSION, PART, EntityMark, ExtensionMark, PartMark, RowRule
 
 T = TypeVar("T")
 
@@ -31,14 +32,6 @@ class Metadata:
     tags: tuple[str, ...] = ()
     scope: str | None = None
     cost: int = 1
-
-
-@dataclass(frozen=True)
-class RowRule:
-    """Rows are seen only by a principal whose `claim` equals the row's indexed `field`."""
-
-    field: str
-    claim: str
 
 
 @dataclass(frozen=True)
@@ -131,35 +124,6 @@ class Example:
     title: str
     query: str
     variables: Mapping[str, Any] = dataclass_field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True)
-class EntityMark:
-    """What `@entity` leaves on the class."""
-
-    projection: Projection[Any, Any]
-    tags: tuple[str, ...]
-    rows: RowRule | None
-    owner: str | None
-
-
-@dataclass(frozen=True)
-class PartMark:
-    """What `@part` leaves on the class."""
-
-    part: type[Part]
-
-
-@dataclass(frozen=True)
-class ExtensionMark:
-    """What `@extension` leaves on the class."""
-
-    extends: type[Any]
-
-
-ENTITY: Final = "__headrace_entity__"
-PART: Final = "__headrace_part__"
-EXTENSION: Final = "__headrace_extension__"
 
 
 def entity(

@@ -5,8 +5,8 @@ position outside what the log holds goes on from the log's start; a record that 
 `fault`, and the records around it come as they are.
 
 Limit: the identity of a topic is not checked. A topic that was deleted and made anew is noticed only while it is shorter than the
-stored position; once it has grown past it, reading goes on at that offset and the new topic's earlier records are skipped. Raise the
-projection's version when a topic is made anew.
+stored position; once it has grown past it, reading goes on at that offset and the new topic's earlier records are skipped. So raise
+the projection's version when a topic is made anew.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class KafkaLog:
         try:
             try:
                 batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
-            except Exception as error:  # noqa: BLE001 - its reader raises UnicodeDecodeError and the errors of each codec, too
+            except Exception as error:  # its reader raises UnicodeDecodeError and the errors of each codec, too
                 if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException):
                     raise
                 return await self._salvaged(self._consumer, max_records, wait_ms)

@@ -124,7 +124,7 @@ class _Batch:
             iter(self._strict)  # decompresses
         except KafkaError:  # a codec that is not installed here
             raise
-        except Exception as error:  # noqa: BLE001 - each codec has errors of its own
+        except Exception as error:  # each codec has errors of its own
             raise CorruptRecordException(f"a record set that cannot be decompressed: {error}") from error
         buffer, position = bytearray(self._strict._buffer), self._strict._pos
         for _ in range(self._strict._num_records):

@@ -5,17 +5,27 @@ Invariants: pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from projections.errors import StoreMisconfiguredError, WireError
+from projections.errors import StoreError, StoreMisconfiguredError, WireError
 from projections.log.port import Partition
 from projections.store import page
 from projections.store.document import Document, pack, unpack
 from projections.store.keys import Bucket, Entry
-from projections.store.port import Applied, ApplyOutcome, BucketChange, Change, Conflict, Full, PageQuery, Regressed
+from projections.store.port import (
+    Applied,
+    ApplyOutcome,
+    BucketChange,
+    Change,
+    Conflict,
+    Full,
+    Page,
+    PageQuery,
+    Regressed,
+)
 
 _NO_BASE: Final = (-1, -1)
 _pack = msgspec.msgpack.Encoder().encode
@@ -80,3 +90,30 @@ def document(key: str | bytes, value: bytes | None) -> Document | None:
         return unpack(value)
     except WireError:
         raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write") from None
+
+
+def document_or_error(key: str, value: bytes | None) -> Document | None | StoreError:
+    try:
+        return document(key, value)
+    except StoreMisconfiguredError as error:
+        return error
+
+
+def page_or_error(query: PageQuery, replies: Sequence[list[Any] | StoreError]) -> Page | StoreError:
+    """One page out of the buckets' replies, or what is wrong with one of them."""
+    shares: list[page.Share] = []
+    for reply in replies:
+        if isinstance(reply, StoreError):
+            return reply
+        try:
+            shares.append(share(reply))
+        except StoreMisconfiguredError as error:
+            return error
+    return page.merge(query, shares)
+
+
+def count(key: str, stored: bytes) -> int:
+    """A recorded number of buckets."""
+    if not stored.isdigit():
+        raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write")
+    return int(stored)

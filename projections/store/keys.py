@@ -8,6 +8,7 @@ id and has nothing to do with the log's partitions.
     hr:{orders:1:0}:pos                    hash: <topic>/<partition> -> offset to read next
     hr:{orders:1:0}:quarantine             hash: <topic>/<partition>/<offset> -> what was set aside, JSON
     hr:{orders:1:0}:live                   hash: the projector's last report (lag.py reads it), JSON by <topic>/<partition>
+    hr:{orders:1:0}:buckets                string, bucket 0 only: how many buckets this generation was built with
     hr:{orders:1:0}:changes                channel: what an apply changed, JSON [[id, epoch, version], ...]
 """
 
@@ -68,6 +69,11 @@ class Bucket(NamedTuple):
     def live(self) -> str:
         """Key of the projector's last report."""
         return f"{self.tag}:live"
+
+    @property
+    def count(self) -> str:
+        """Key of the number of buckets that the generation has; kept beside bucket 0 alone."""
+        return f"{self.tag}:buckets"
 
     @property
     def changes(self) -> str:

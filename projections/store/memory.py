@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from projections.errors import StoreUnavailableError
+from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
 from projections.store import page
 from projections.store.document import Document
@@ -32,6 +33,8 @@ from projections.store.port import (
     Regressed,
 )
 
+A = TypeVar("A")
+
 DEFAULT_QUARANTINE_MAX = 10_000
 
 
@@ -44,6 +47,11 @@ class BucketState:
     positions: dict[Partition, int] = field(default_factory=dict[Partition, int])
     quarantine: dict[str, bytes] = field(default_factory=dict[str, bytes])
     live: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    count: int | None = None
+    corrupt: set[str] = field(default_factory=set[str])
+    """Ids whose documents are bytes that Headrace did not write: for tests to set."""
+    mistyped: set[tuple[str, tuple[str, ...]]] = field(default_factory=set[tuple[str, tuple[str, ...]]])
+    """Lists (index, values) whose keys are of another type: for tests to set."""
 
 
 class MemoryStore:
@@ -76,13 +84,19 @@ class MemoryStore:
     async def close(self) -> None:
         self.available = False
 
+    async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
+        self._answer()
+        first = self.buckets[Bucket(projection, generation, 0)]
+        first.count = buckets if first.count is None else first.count
+        return first.count
+
     async def positions(self, bucket: Bucket) -> dict[Partition, int]:
         self._answer()
         return dict(self.buckets[bucket].positions)
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         self._answer()
-        return [self.buckets[bucket].documents.get(id) for id in ids]
+        return [self._document(bucket, id) for id in ids]
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         self._answer()
@@ -115,10 +129,14 @@ class MemoryStore:
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None], list[Page]]:
+    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
         self._answer()
-        found = [self.buckets[bucket].documents.get(id) for bucket, id in documents]
-        return found, [self._page(query) for query in pages]
+        found = [_or_error(lambda key=key: self._document(*key)) for key in documents]
+        return found, [_or_error(lambda query=query: self._page(query)) for query in pages]
+
+    async def bucket_count(self, projection: str, generation: int) -> int | None:
+        self._answer()
+        return self.buckets[Bucket(projection, generation, 0)].count
 
     async def reports(self, buckets: Sequence[Bucket]) -> list[dict[str, bytes]]:
         self._answer()
@@ -143,11 +161,18 @@ class MemoryStore:
         for queue in self._channels[bucket]:
             queue.put_nowait(notices)
 
+    def _document(self, bucket: Bucket, id: str) -> Document | None:
+        if id in self.buckets[bucket].corrupt:
+            raise StoreMisconfiguredError(f"at {bucket.document(id)!r} is something that Headrace did not write")
+        return self.buckets[bucket].documents.get(id)
+
     def _page(self, query: PageQuery) -> Page:
         """Written from the port's words alone, not as the adapter for Redis gathers it: each checks the other."""
         page.walk(query)
+        if any((query.index, query.values) in self.buckets[bucket].mistyped for bucket in page.buckets(query)):
+            raise StoreMisconfiguredError("the store refused a command: WRONGTYPE")
         listed = [
-            (entry, self.buckets[bucket].documents.get(member_id(entry)))
+            (entry, bucket)
             for bucket in page.buckets(query)
             for entry in self.buckets[bucket].lists[query.index, query.values]
         ]
@@ -156,10 +181,18 @@ class MemoryStore:
         stop = sum(1 for entry, _ in listed if not query.before or _comes_after(query.before, entry, query))
         span = range(start, max(start, stop))
         span = span[len(span) - min(query.limit, len(span)) :] if query.backward else span[: query.limit]
-        rows = [PageRow(entry, member_id(entry), document) for entry, document in listed[span.start : span.stop]]
+        shown = [(entry, bucket, member_id(entry)) for entry, bucket in listed[span.start : span.stop]]
+        rows = [PageRow(entry, id, self._document(bucket, id)) for entry, bucket, id in shown]
         if not rows:
             return Page(rows, len(listed), start > 0, stop < len(listed))
         return Page(rows, len(listed), span.start > 0, span.stop < len(listed))
+
+
+def _or_error(read: Callable[[], A]) -> A | StoreError:
+    try:
+        return read()
+    except StoreMisconfiguredError as error:
+        return error
 
 
 async def _listen(queue: asyncio.Queue[Sequence[Notice] | None]) -> AsyncGenerator[Sequence[Notice]]:

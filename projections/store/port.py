@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from projections.errors import StoreError
 from projections.log.port import Partition
 from projections.store.document import Document
 from projections.store.keys import Bucket, Entry
@@ -93,6 +94,13 @@ class ProjectorStore(Protocol):
 
     async def check(self) -> None:
         """Raises StoreMisconfiguredError when the store may evict or lacks functions, StoreUnavailableError when away."""
+        ...
+
+    async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
+        """Records how many buckets a generation has, unless a number is recorded. Returns the recorded one. Idempotent.
+
+        Another number than the caller's means that documents are where the caller would not look for them.
+        """
         ...
 
     async def positions(self, bucket: Bucket) -> dict[Partition, int]:
@@ -190,8 +198,17 @@ class ReaderStore(Protocol):
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None], list[Page]]:
-        """Answers all of it in one round trip (one per node of a cluster). Raises StoreUnavailableError."""
+    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
+        """Answers all of it in one round trip (one per node of a cluster), in the order of what was asked.
+
+        What is wrong with a single item (bytes that Headrace did not write, a key of another type) is the answer to that item, as
+        an error that is returned and not raised; a page with such a document in it is such an error as a whole. Raises
+        StoreUnavailableError, StoreMisconfiguredError for what concerns the whole trip.
+        """
+        ...
+
+    async def bucket_count(self, projection: str, generation: int) -> int | None:
+        """How many buckets the projector recorded for a generation; None when it never ran. Raises StoreError."""
         ...
 
     def changes(self, bucket: Bucket) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Notice]]]:

@@ -26,7 +26,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from projections.errors import StoreMisconfiguredError, StoreUnavailableError
+from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
 from projections.store import calls, page
 from projections.store.document import Document
@@ -98,6 +98,14 @@ class RedisStore:
                 )
             await self._load()
 
+    async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
+        key = Bucket(projection, generation, 0).count
+        async with self._answering(), self._client.pipeline(transaction=True) as pipe:
+            pipe.execute_command("SET", key, buckets, "NX")
+            pipe.execute_command("GET", key)
+            _, stored = await pipe.execute()
+        return calls.count(key, stored)
+
     async def positions(self, bucket: Bucket) -> dict[Partition, int]:
         async with self._answering():
             stored: dict[bytes, bytes] = await self._call("HGETALL", bucket.positions)
@@ -135,16 +143,23 @@ class RedisStore:
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None], list[Page]]:
+    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
         keys = [bucket.document(id) for bucket, id in documents]
         asked = [calls.page_arguments(query, bucket) for query in pages for bucket in page.buckets(query)]
         if not keys and not asked:
             return [], []
         async with self._answering():
             replies = await self._knowing_functions(lambda: self._read_once(keys, asked))
-        found = [calls.document(key, value) for key, value in zip(keys, replies.pop(0), strict=True)] if keys else []
+        values = replies.pop(0) if keys else []
+        found = [calls.document_or_error(key, value) for key, value in zip(keys, values, strict=True)]
         shares = iter(replies)
-        return found, [page.merge(query, [calls.share(next(shares)) for _ in range(query.buckets)]) for query in pages]
+        return found, [calls.page_or_error(query, [next(shares) for _ in range(query.buckets)]) for query in pages]
+
+    async def bucket_count(self, projection: str, generation: int) -> int | None:
+        key = Bucket(projection, generation, 0).count
+        async with self._answering():
+            stored = await self._call("GET", key)
+        return None if stored is None else calls.count(key, stored)
 
     async def reports(self, buckets: Sequence[Bucket]) -> list[dict[str, bytes]]:
         async with self._answering(), self._client.pipeline(transaction=False) as pipe:
@@ -185,13 +200,26 @@ class RedisStore:
                 yield _notices.decode(reply[2])
 
     async def _read_once(self, keys: Sequence[str], asked: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Documents first, on one connection: what they say is not younger than the pages behind them."""
+        """Documents first, on one connection: what they say is not younger than the pages behind them.
+
+        A page that the server refuses is answered with its StoreMisconfiguredError, unless the refusal concerns the whole trip.
+        """
         async with self._client.pipeline(transaction=False) as pipe:
             if keys:
                 pipe.execute_command("MGET", *keys)
             for call in asked:
                 pipe.execute_command("FCALL_RO", self._library.page, 1, *call)
-            return await pipe.execute()
+            replies = await pipe.execute(raise_on_error=False)
+        for place, reply in enumerate(replies):
+            if not isinstance(reply, Exception):
+                continue
+            if (keys and place == 0) or not isinstance(reply, ResponseError) or "unction not found" in str(reply):
+                raise reply
+            told = _told(reply)
+            if isinstance(told, StoreUnavailableError):
+                raise reply
+            replies[place] = told
+        return replies
 
     async def _knowing_functions(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """The call's answer; a server that lacks the functions (new, or a promoted replica) is given them first."""
@@ -226,8 +254,13 @@ class RedisStore:
         except (AuthenticationError, AuthorizationError) as error:
             raise StoreMisconfiguredError(f"the store refuses the credentials: {error}") from error
         except ResponseError as error:
-            if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
-                raise StoreUnavailableError(f"the store refuses for the moment: {error}") from error
-            raise StoreMisconfiguredError(f"the store refused a command: {error}") from error
+            raise _told(error) from error
         except (RedisError, OSError) as error:
             raise StoreUnavailableError(f"the store is away: {error}") from error
+
+
+def _told(error: ResponseError) -> StoreError:
+    """A refusal of the server in the words of the port."""
+    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
+        return StoreUnavailableError(f"the store refuses for the moment: {error}")
+    return StoreMisconfiguredError(f"the store refused a command: {error}")

@@ -10,8 +10,9 @@ from enum import Enum
 from typing import Any
 
 from projections.declare import Projection
-from schema.declare import ENTITY, EXTENSION, BoundedContext, EntityMark, Example, ExtensionMark, Find, Get
+from schema.declare import BoundedContext, Example, Find, Get
 from schema.errors import CompositionError
+from schema.marks import ENTITY, EXTENSION, EntityMark, ExtensionMark
 from schema.model.commands import CommandReader
 from schema.model.fields import FieldReader
 from schema.model.graph import CommandModel, FieldModel, Graph, ObjectModel, RootModel, camel

@@ -13,8 +13,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from projections.shape import SCALARS, unwrap
-from schema.declare import ENTITY, BoundedContext, Command, EntityMark, Input, Ref
+from schema.declare import BoundedContext, Command, Input, Ref
 from schema.errors import CompositionError
+from schema.marks import ENTITY, EntityMark
 from schema.model.graph import CommandModel, InputField, InputModel
 from schema.model.places import hints_of, place_of
 

@@ -12,8 +12,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from projections.shape import struct_fields, unwrap
-from schema.declare import ENTITY, BoundedContext, Connection, EntityMark, Find, Get, Many, One
+from schema.declare import BoundedContext, Connection, Find, Get, Many, One
 from schema.errors import CompositionError
+from schema.marks import ENTITY, EntityMark
 from schema.model.graph import FieldModel, Kind, camel
 from schema.model.places import place_of, read_type
 

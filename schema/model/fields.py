@@ -16,19 +16,9 @@ from strawberry.types.field import StrawberryField
 
 from projections.declare import PersonalMark
 from projections.shape import FieldType, struct_fields, unwrap
-from schema.declare import (
-    PART,
-    BoundedContext,
-    Computed,
-    Find,
-    Get,
-    Many,
-    Metadata,
-    One,
-    PartMark,
-    Stored,
-)
+from schema.declare import BoundedContext, Computed, Find, Get, Many, Metadata, One, Stored
 from schema.errors import CompositionError
+from schema.marks import PART, PartMark
 from schema.model.edges import EdgeReader
 from schema.model.graph import FieldModel, Kind, ObjectModel, camel
 from schema.model.places import hints_of, place_of, read_type

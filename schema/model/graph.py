@@ -15,7 +15,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from projections.declare import Index, Projection
 from projections.shape import FieldType
-from schema.declare import Computed, Example, Find, Get, Many, Metadata, One, RowRule, Stored
+from schema.declare import Computed, Example, Find, Get, Many, Metadata, One, Stored
+from schema.marks import RowRule
 
 
 class Kind(Enum):

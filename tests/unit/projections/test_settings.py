@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings import gateway_settings
 from projections.errors import SettingsError
 from projections.settings import GATEWAY_NAMES, NAMES, WorkerSettings, choice, described, integer, read, setting
 
@@ -84,6 +85,67 @@ def test_a_bootstrap_that_is_no_list_of_hosts(value: str) -> None:
 @pytest.mark.parametrize("value", ["redis://", "redis://host:port", "redis://host:99999", "tcp://host"])
 def test_a_url_that_names_no_store(value: str) -> None:
     assert len(problems({**GOOD, "HEADRACE_REDIS_URL": value})) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://default:S3CRET/ord@host:6379",
+        "redis://:S3CR/ET@host:6379",
+        "redis://user:S3CRET\u2100x@host:6379",
+        "redis://user:S3CRET]@host:6379",
+        "redis://user:[S3CRET]@host:6379",
+        "redis://user:123/S3CRET@host:6379",
+        "redis://user:123?S3CRET@host:6379",
+        "redis://user:123#S3CRET@host:6379",
+        "redis://host?db=S3CRET",
+        "redis://host?socket_timeout=S3CRET",
+        "http://user:S3CRET@host",
+        "S3CRET",
+    ],
+)
+def test_no_message_repeats_a_password(value: str) -> None:
+    [told] = problems({**GOOD, "HEADRACE_REDIS_URL": value})
+    assert told.startswith("HEADRACE_REDIS_URL is not the URL of a Redis or Valkey server: ")
+    for part in ("S3CR", "ord", "123", "ET@", "host:6379"):
+        assert part not in told
+
+
+def test_nor_an_item_of_a_list() -> None:
+    [told] = problems({**GOOD, "HEADRACE_KAFKA_BOOTSTRAP": "a:1,user:S3CRET@b"})
+    assert "item 2 is not host:port" in told
+    assert "S3CRET" not in told
+
+
+KEY = "A" * 44
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SERVICES", "orders=http://o,http://u:S3CRET@o", "item 2 does not read context=url"),
+        ("SERVICES", "orders=http://u:S3CRET@o", "the address in item 1 holds credentials"),
+        ("SERVICES", "orders=http://u:S3C/RET@o", "the address in item 1 holds credentials"),
+        ("SERVICES", "orders=http://S3CRET:x", "the address in item 1 is not an http(s) base URL"),
+        ("SERVICES", "orders=http://[S3CRET", "the address in item 1 is not an http(s) base URL"),
+        ("SERVICES", "orders=ftp://S3CRET", "the address in item 1 is not an http(s) base URL"),
+        ("SERVICES", "orders=http://o,orders=http://S3CRET", "item 2 names a context that an earlier one names"),
+        ("TOKEN_KEYS", "S3CRETS3CRET:k1", "the secret of item 1 has 1 bytes"),
+        ("TOKEN_KEYS", f"k1:{KEY},S3CRETS3CRET:k", "the secret of item 2 is not base64url"),
+        ("TOKEN_KEYS", "S3CRETS3CRET:é", "the secret of item 1 is not base64url"),
+        ("TOKEN_KEYS", f"S3CRETS3CRETS3CRET:{KEY}", "item 1 does not read id:secret"),
+        ("TOKEN_KEYS", f"S3CRET:{KEY},S3CRET:{KEY}", "item 2 has the id of an earlier one"),
+        ("HOST", "S3CRET@", "it is not a name or an address"),
+    ],
+)
+def test_the_gateways_messages_number_items(name: str, value: str, words: str) -> None:
+    good = {"REDIS_URL": "redis://h", "SERVICES": "orders=http://o", "TOKEN_KEYS": f"k1:{KEY}"}
+    with pytest.raises(SettingsError) as caught:
+        gateway_settings({f"HEADRACE_{key}": text for key, text in {**good, name: value}.items()})
+    [told] = caught.value.problems
+    assert words in told
+    assert "S3C" not in told
+    assert caught.value.__cause__ is None
 
 
 def test_a_secret_from_a_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.unit.projections.samples import cart_states, carts
 def test_all_projections_or_those_that_are_named() -> None:
     assert selected([carts, cart_states], ()) == (carts, cart_states)
     assert selected([carts, cart_states], ("cart_states",)) == (cart_states,)
+    assert selected([carts, cart_states], ("carts", "carts")) == (carts,)
     with pytest.raises(SettingsError, match="no projection 'cats'; there are carts, cart_states"):
         selected([carts, cart_states], ("carts", "cats"))
 

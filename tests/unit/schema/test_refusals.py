@@ -188,7 +188,7 @@ def test_two_enums_of_one_name_in_two_inputs() -> None:
 def test_code_without_a_return_annotation() -> None:
     @entity(other_docs)
     class Other:
-        @strawberry.field  # type: ignore[untyped-decorator]
+        @strawberry.field
         def shout(self):  # type: ignore[no-untyped-def]
             return "x"
 
