@@ -19,6 +19,7 @@ from projections.decode import Decoder
 from projections.errors import LogError, StoreError, StoreMisconfiguredError
 from projections.lag import PartitionLag, write_report
 from projections.log.port import Log, Partition
+from projections.outage import Outage
 from projections.project import ChangeSet, Projector
 from projections.quarantine import coordinates, set_aside
 from projections.record import Decoded, Ignored, Outcome
@@ -39,7 +40,6 @@ FIRST_BACKOFF_S: Final = 0.05
 MAX_CONFLICTS: Final = 5
 FULL_RETRY_S: Final = 1.0
 FULL_LOG_S: Final = 30.0
-REFUSED_LOG_S: Final = 30.0
 
 
 class Consumer:
@@ -75,7 +75,7 @@ class Consumer:
         self._event_time_ms: dict[Partition, int] = {}
         self._polled_ms = 0
         self._caught_up = False
-        self._tick_due_s = self._list_due_s = self._full_log_due_s = self._refused_log_due_s = 0.0
+        self._tick_due_s = self._list_due_s = self._full_log_due_s = 0.0
 
     def stop(self) -> None:
         """Makes `run` return within one fetch and one change."""
@@ -84,7 +84,7 @@ class Consumer:
     async def run(self) -> None:
         """Consumes until it is stopped. Cancellation may cut a change off: it is then done or not done, and nothing is lost."""
         failures = 0
-        outage = _Outage(self.name)
+        outage = Outage(self.name)
         while not self._stopping.is_set():
             try:
                 await self._resume()
@@ -93,13 +93,9 @@ class Consumer:
                     outage.ended()
                 if self._stopping.is_set():
                     await self._tick()
-            except StoreMisconfiguredError as error:  # nothing that ends by itself: told again and again
-                self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
-                self._misconfigured(error)
-                failures += 1
             except (LogError, StoreError) as error:
                 self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
-                outage.began(str(error))
+                outage.began(error)
                 failures += 1
             except Exception as defect:  # one projection's defect must not stop the others
                 logger.error("%s: a defect; it goes back to its positions", self.name, exc_info=defect)
@@ -188,7 +184,11 @@ class Consumer:
                         return False
 
     async def _tick(self) -> bool:
-        """Brings the positions of idle buckets forward, notices a store that lost its tail, and reports."""
+        """Brings the positions of idle buckets forward, notices a store that lost its tail, and reports.
+
+        All buckets are brought to where reading goes on. After a resume that moves back one that was ahead, as the log is read from
+        the bucket that is furthest behind: harmless, since versions skip what it has already.
+        """
         for bucket in self._buckets:
             stored = self._stored[bucket]
             positions = {at: Advance(stored[at], self._next[at]) for at in stored}
@@ -226,12 +226,6 @@ class Consumer:
         await self._report()
         await self._pause(FULL_RETRY_S)
         return not self._stopping.is_set()
-
-    def _misconfigured(self, error: StoreMisconfiguredError) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._refused_log_due_s:
-            self._refused_log_due_s = now_s + REFUSED_LOG_S
-            logger.error("%s: it does not run: %s", self.name, error)
 
     def _regressed(self, bucket: Bucket, outcome: Regressed, expected: Mapping[Partition, Advance]) -> bool:
         self._instruments.regressions.add(1, self._attributes)
@@ -286,24 +280,6 @@ class Consumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-class _Outage:
-    """Tells of an outage once when it begins, and once when it has ended."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._since_s: float | None = None
-
-    def began(self, what: str) -> None:
-        if self._since_s is None:
-            self._since_s = time.monotonic()
-            logger.warning("%s: %s; trying again until it answers", self._name, what)
-
-    def ended(self) -> None:
-        if self._since_s is not None:
-            logger.warning("%s: going on after %.1f s", self._name, time.monotonic() - self._since_s)
-            self._since_s = None
 
 
 def _now_ms() -> int:

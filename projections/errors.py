@@ -6,8 +6,7 @@
     ├── SettingsError            operator: settings are missing or wrong, all of them listed
     ├── StoreError               operator
     │   ├── StoreUnavailableError    the store did not answer; nothing is known of the command's effect
-    │   ├── StoreMisconfiguredError  the store may evict, or lacks what the layout needs
-    │   └── QuarantineFullError      the quarantine is at its bound; the projection waits until it is emptied
+    │   └── StoreMisconfiguredError  the store may evict, lacks what the layout needs, or holds what Headrace did not write
     └── LogError                 operator
         └── LogUnavailableError      the broker did not answer; pause and try again
 
@@ -69,7 +68,3 @@ class LogError(ProjectionsError):
 
 class LogUnavailableError(LogError):
     """The broker did not answer in time, or the connection was lost."""
-
-
-class QuarantineFullError(StoreError):
-    """The quarantine holds as many records as it may; going on would lose one."""

@@ -42,7 +42,10 @@ class Probes:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, request: Request) -> Response:
-        """200 when the store answers, else 503; the body tells each projection's lag (records) and whether it reports."""
+        """200 when the store answers and is laid out as this gateway reads it, else 503.
+
+        The body tells each projection's lag (records) and whether its projector reports.
+        """
         buckets = [
             Bucket(served.projection.name, served.projection.version, number)
             for served in self.served.values()
@@ -50,15 +53,28 @@ class Probes:
         ]
         try:
             reports = await self.store.reports(buckets)
+            differing = await self._differing_buckets()
         except StoreError as error:
             log.warning("not ready: %s", error)
             return JSONResponse({"ready": False, "store": STORE_AWAY}, status_code=503)
+        if differing:
+            log.error("HEADRACE_BUCKETS is not what the projector has: %s", differing)
+            return JSONResponse({"ready": False, "buckets": differing}, status_code=503)
         by_projection: dict[str, list[Mapping[str, bytes]]] = {}
         for bucket, report in zip(buckets, reports, strict=True):
             by_projection.setdefault(bucket.projection, []).append(report)
         now_ms = int(time.time() * 1000)
         projections = {name: _state(name, found, now_ms) for name, found in by_projection.items()}
         return JSONResponse({"ready": True, "projections": projections})
+
+    async def _differing_buckets(self) -> dict[str, dict[str, int]]:
+        """Projections that are stored in another number of buckets than this gateway looks into: it must not be asked."""
+        found: dict[str, dict[str, int]] = {}
+        for served in self.served.values():
+            stored = await self.store.bucket_count(served.projection.name, served.projection.version)
+            if stored is not None and stored != served.buckets:
+                found[served.projection.name] = {"here": served.buckets, "stored": stored}
+        return found
 
     async def schema(self, request: Request) -> Response:
         """The SDL."""

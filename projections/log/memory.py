@@ -53,11 +53,12 @@ class MemoryBroker:
         headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = 0,
         timestamp_ms: int = 0,
+        fault: str | None = None,
     ) -> Record:
         """Writes a record, and wakes readers."""
         log = self._records[Partition(topic, partition)]
         record = Record(
-            topic, partition, self.end(Partition(topic, partition)), key, value, tuple(headers), timestamp_ms
+            topic, partition, self.end(Partition(topic, partition)), key, value, tuple(headers), timestamp_ms, fault
         )
         log.append(record)
         self._wake()

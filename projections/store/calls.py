@@ -92,7 +92,7 @@ def document(key: str | bytes, value: bytes | None) -> Document | None:
         raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write") from None
 
 
-def document_or_error(key: str, value: bytes | None) -> Document | None | StoreError:
+def document_or_error(key: str, value: bytes | None) -> Document | StoreError | None:
     try:
         return document(key, value)
     except StoreMisconfiguredError as error:

@@ -71,7 +71,7 @@ class Bucket(NamedTuple):
         return f"{self.tag}:live"
 
     @property
-    def count(self) -> str:
+    def bucket_count(self) -> str:
         """Key of the number of buckets that the generation has; kept beside bucket 0 alone."""
         return f"{self.tag}:buckets"
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
@@ -34,6 +34,7 @@ from projections.store.port import (
 )
 
 A = TypeVar("A")
+P = ParamSpec("P")
 
 DEFAULT_QUARANTINE_MAX = 10_000
 
@@ -104,6 +105,8 @@ class MemoryStore:
         stored = {at: state.positions.get(at, 0) for at in change.positions}
         if any(stored[at] != advance.expected for at, advance in change.positions.items()):
             return Regressed(stored)
+        for item in change.changes:
+            self._document(change.bucket, item.id)
         wanted, conflicts = _sift(change.changes, state)
         if conflicts:
             return Conflict(conflicts)
@@ -129,10 +132,10 @@ class MemoryStore:
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
+    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
         self._answer()
-        found = [_or_error(lambda key=key: self._document(*key)) for key in documents]
-        return found, [_or_error(lambda query=query: self._page(query)) for query in pages]
+        found = [_or_error(self._document, *key) for key in documents]
+        return found, [_or_error(self._page, query) for query in pages]
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
         self._answer()
@@ -188,9 +191,9 @@ class MemoryStore:
         return Page(rows, len(listed), span.start > 0, span.stop < len(listed))
 
 
-def _or_error(read: Callable[[], A]) -> A | StoreError:
+def _or_error(read: Callable[P, A], *arguments: P.args, **names: P.kwargs) -> A | StoreError:
     try:
-        return read()
+        return read(*arguments, **names)
     except StoreMisconfiguredError as error:
         return error
 

@@ -198,7 +198,7 @@ class ReaderStore(Protocol):
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
+    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
         """Answers all of it in one round trip (one per node of a cluster), in the order of what was asked.
 
         What is wrong with a single item (bytes that Headrace did not write, a key of another type) is the answer to that item, as

@@ -99,7 +99,7 @@ class RedisStore:
             await self._load()
 
     async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
-        key = Bucket(projection, generation, 0).count
+        key = Bucket(projection, generation, 0).bucket_count
         async with self._answering(), self._client.pipeline(transaction=True) as pipe:
             pipe.execute_command("SET", key, buckets, "NX")
             pipe.execute_command("GET", key)
@@ -143,7 +143,7 @@ class RedisStore:
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None | StoreError], list[Page | StoreError]]:
+    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
         keys = [bucket.document(id) for bucket, id in documents]
         asked = [calls.page_arguments(query, bucket) for query in pages for bucket in page.buckets(query)]
         if not keys and not asked:
@@ -156,7 +156,7 @@ class RedisStore:
         return found, [calls.page_or_error(query, [next(shares) for _ in range(query.buckets)]) for query in pages]
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
-        key = Bucket(projection, generation, 0).count
+        key = Bucket(projection, generation, 0).bucket_count
         async with self._answering():
             stored = await self._call("GET", key)
         return None if stored is None else calls.count(key, stored)

@@ -34,14 +34,14 @@ def based_at(data: bytearray, offset: int) -> bytes:
     return offset.to_bytes(8) + bytes(data[8:])
 
 
-async def produce(bootstrap: str, topic: str, partition: int, data: bytes) -> None:
+async def produce(bootstrap: str, topic: str, partition: int, data: bytes | bytearray) -> None:
     """Writes a set to a broker as it is."""
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     await client.bootstrap()
     try:
         cluster = await client.fetch_all_metadata()
         leader = next(iter(cluster.brokers())).nodeId
-        answer = await client.send(leader, ProduceRequest(None, -1, 5_000, [(topic, [(partition, data)])]))
+        answer = await client.send(leader, ProduceRequest(None, -1, 5_000, [(topic, [(partition, bytes(data))])]))
         [(_, [(_, code, *_)])] = answer.topics
         assert code == 0
     finally:

@@ -7,12 +7,13 @@ import struct
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.record.util import calc_crc32c
 
 from gateway.dev.servers import EmbeddedKafka
 from projections.log import kafka as kafka_log
 from projections.log.kafka import KafkaLog
 from projections.log.port import Partition
-from projections.log.salvage import read
+from projections.log.salvage import read, salvage
 from projections.record import Record
 from tests.contract.log.batches import GZIP, NONE, Item, NotUtf8, based_at, produce, record_set
 
@@ -99,8 +100,6 @@ def test_a_record_set_with_a_broken_checksum_is_not_stepped_over() -> None:
 
 
 def with_checksum(data: bytearray) -> bytes:
-    from aiokafka.record.util import calc_crc32c
-
     struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
     return bytes(data)
 
@@ -138,13 +137,13 @@ async def test_a_corrupt_partition_waits_loudly_while_others_go_on(
     await made(kafka.bootstrap, unique, 2)
     await produce(kafka.bootstrap, unique, 0, record_set([evil(0), good(1)]))
     await produce(kafka.bootstrap, unique, 1, record_set([evil(0), good(1)]))
-    real = kafka_log.salvage
+    real = salvage
 
-    async def salvage(client: object, at: TopicPartition, offset: int, limit: int) -> object:
+    async def corrupting(client: object, at: TopicPartition, offset: int, limit: int) -> object:
         found = await real(client, at, offset, limit)
         return found if at.partition else found._replace(records=[], next=offset, corrupt="Invalid CRC")
 
-    monkeypatch.setattr(kafka_log, "salvage", salvage)
+    monkeypatch.setattr(kafka_log, "salvage", corrupting)
     log = KafkaLog(kafka.bootstrap, fetch_max_wait_ms=20)
     try:
         await log.assign({Partition(unique, 0): 0, Partition(unique, 1): 0})

@@ -5,13 +5,21 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.dev.servers import EmbeddedValkey
+from projections.errors import StoreError
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
+from projections.store.port import Page
 from projections.store.redis import RedisStore
 
 QUARANTINE_MAX = 3
 
 Store = MemoryStore | RedisStore
+
+
+def page_of(answer: Page | StoreError) -> Page:
+    """The page, where nothing is expected to be wrong with it."""
+    assert isinstance(answer, Page), answer
+    return answer
 
 
 @pytest.fixture(params=["memory", "valkey"])

@@ -19,7 +19,7 @@ from projections.store.port import (
     Regressed,
     SetAside,
 )
-from tests.contract.store.conftest import Store
+from tests.contract.store.conftest import Store, page_of
 
 P0, P1 = Partition("orders", 0), Partition("orders", 1)
 
@@ -35,7 +35,7 @@ def place(id: str, value: str = "*") -> Entry:
 async def listed(store: Store, bucket: Bucket, value: str = "*") -> list[str]:
     query = PageQuery(bucket.projection, bucket.generation, 1, "by_status", (value,), limit=100)
     _, [page] = await store.read([], [query])
-    return [row.id for row in page.rows]
+    return [row.id for row in page_of(page).rows]
 
 
 async def everything(store: Store, bucket: Bucket, ids: list[str]) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ import pytest
 from projections.store.document import Document
 from projections.store.keys import Bucket, Entry, bucket_of, member
 from projections.store.port import BucketChange, Change, Page, PageQuery
-from tests.contract.store.conftest import Store
+from tests.contract.store.conftest import Store, page_of
 
 ROWS = "abcdefg"
 
@@ -66,7 +66,7 @@ async def test_pages(store: Store, unique: str, buckets: int) -> None:
             )
             answers.append(answer)
     _, pages = await store.read([], queries)
-    for query, page, answer in zip(queries, pages, answers, strict=True):
+    for query, page, answer in zip(queries, map(page_of, pages), answers, strict=True):
         assert (query, shown(page)) == (query, answer)
         assert page.total == len(ROWS)
 
@@ -93,4 +93,4 @@ async def test_a_thousand_rows_with_their_documents(store: Store, bucket: Bucket
         ]
         await store.apply(BucketChange(bucket, changes))
     _, [page] = await store.read([], [PageQuery(bucket.projection, 1, 1, "all", (), 1000, descending=True)])
-    assert [row.document and row.document.version for row in page.rows] == list(range(1000, 0, -1))
+    assert [row.document and row.document.version for row in page_of(page).rows] == list(range(1000, 0, -1))

@@ -16,6 +16,7 @@ from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import Applied, BucketChange, Change, DocumentKey, Notice, PageQuery
 from projections.store.redis import RedisStore
+from tests.contract.store.conftest import page_of
 
 BUCKET = Bucket("orders", 1, 0)
 CHANGE = BucketChange(BUCKET, [Change("a", None, Document(0, 1, 0, b"{}"))])
@@ -33,7 +34,7 @@ async def test_functions_are_loaded_where_they_are_missing(clean_valkey: Embedde
         await admin.function_flush()
         found, pages = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
         assert found == [Document(0, 1, 0, b"{}")]
-        assert pages[0].total == 0
+        assert page_of(pages[0]).total == 0
     await store.close()
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from projections.contexts.customers import customer_docs
 from projections.contexts.orders import OrderStatus, order_docs
 from projections.contexts.payments import payment_docs
+from projections.errors import StoreError
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
@@ -25,7 +27,7 @@ class CountingStore(MemoryStore):
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | None], list[Page]]:
+    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
         self.trips.append((list(documents), list(pages)))
         return await super().read(documents, pages)
 
@@ -240,6 +242,20 @@ async def test_a_document_that_does_not_fit_its_view_is_told_apart(client: Clien
     answer = await client.ask('{ order(id: "o-1") { id } customer(id: "c-1") { name } }')
     assert answer["errors"][0]["extensions"]["code"] == "UNREADABLE_DOCUMENT"
     assert answer["data"] == {"order": None, "customer": {"name": "Ada"}}
+
+
+async def test_one_corrupt_document_fails_no_other(client: Client, store: CountingStore) -> None:
+    store.buckets[Bucket("customers", customer_docs.version, 0)].corrupt.add("c-1")
+    answer = await client.ask('{ customer(id: "c-1") { name } order(id: "o-1") { key } }')
+    assert answer["data"] == {"customer": None, "order": {"key": "o-1"}}
+    assert answer["errors"][0]["extensions"]["code"] == "READ_MODEL_UNAVAILABLE"
+
+
+async def test_another_number_of_buckets_is_not_ready(client: Client, store: CountingStore) -> None:
+    await store.claim_buckets("orders", order_docs.version, 4)
+    response = await client.http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["buckets"] == {"orders": {"here": 1, "stored": 4}}
 
 
 async def test_a_list_that_is_too_long_is_refused_not_cut(client: Client, store: CountingStore) -> None:

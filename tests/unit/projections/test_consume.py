@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from projections import consume
@@ -264,6 +265,47 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
     async with running(broker, store):
         await until(lambda: position(store) == 1)
     assert versions(store) == {"a": 1, "b": 1, "c": 1, "d": 1}
+
+
+async def test_another_number_of_buckets_within_a_generation_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a", "b")
+    async with running(broker, store, buckets=2):
+        await until(lambda: len(versions(store, 2)) == 2)
+    assert await store.bucket_count("carts", 1) == 2
+    before = copy.deepcopy(store.buckets)
+    opened(broker, "c")
+    async with running(broker, store, buckets=4) as consumer:
+        await until(lambda: "it does not run" in caplog.text)
+        assert not consumer.assigned.is_set()
+    assert store.buckets == before
+    [told] = [record for record in caplog.records if "it does not run" in record.message]
+    assert told.levelno == logging.ERROR
+    for words in ("has 2 buckets", "HEADRACE_BUCKETS says 4", "set it back to 2, or raise the projection's version"):
+        assert words in told.message
+    async with running(broker, store, buckets=2):
+        await until(lambda: len(versions(store, 2)) == 3)
+
+
+async def test_a_number_of_buckets_that_was_lost_is_recorded_again() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a")
+    async with running(broker, store, buckets=2):
+        await until(lambda: len(versions(store, 2)) == 1)
+        store.buckets.clear()
+        await until(lambda: store.buckets[BUCKET].count == 2)
+
+
+async def test_a_record_that_cannot_be_read_whole_is_set_aside() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a")
+    source = msgspec.structs.replace(record(id="b"), headers=(("\\xff", None),), fault="a header name")
+    broker.append(source.topic, key=source.key, value=source.value, headers=source.headers, fault=source.fault)
+    opened(broker, "c")
+    async with running(broker, store):
+        await until(lambda: versions(store) == {"a": 1, "c": 1})
+    [entry] = store.buckets[BUCKET].quarantine.values()
+    assert json.loads(entry)["cause"] == "unreadable"
 
 
 class RivalStore(MemoryStore):

@@ -56,7 +56,7 @@ def of_the_unknown(view: OneView | None, event: Maed) -> OneView | None:  # type
     return view
 
 
-def of_a_defect(view: OneView | None, event: Made[0]) -> OneView | None:  # type: ignore[misc]
+def of_a_defect(view: OneView | None, event: Made[0]) -> OneView | None:  # type: ignore[type-arg, valid-type]
     return view
 
 
@@ -115,6 +115,11 @@ def test_a_declaration_that_does_not_fit(words: str, changes: dict[str, Any]) ->
     refused(words, **changes)
 
 
+def made(name: str, base: Any, annotations: dict[str, Any]) -> Any:
+    """A class as the statement would make it."""
+    return type(base)(name, (base,), {"__annotations__": annotations, "__module__": __name__})
+
+
 class Loop(Part):
     next: Loop | None = None
 
@@ -162,7 +167,7 @@ class Case:
     ids=lambda case: str(case.annotation),
 )
 def test_a_type_that_has_no_place(case: Case) -> None:
-    view = type(View)("Odd", (View,), {"__annotations__": {"odd": case.annotation}, "__module__": __name__})
+    view = made("Odd", View, {"odd": case.annotation})
 
     def fold(view: Any, event: Made) -> Any:
         return view
@@ -188,7 +193,7 @@ def test_types_that_have_one() -> None:
 @pytest.mark.parametrize("base", [View, Event, Part])
 def test_names_that_collide_in_camel_case(base: type[Any]) -> None:
     with pytest.raises(DefinitionError, match="rename to the same name") as caught:
-        type(base)("Twins", (base,), {"__annotations__": {"a_b": str, "aB": str}, "__module__": __name__})
+        made("Twins", base, {"a_b": str, "aB": str})
     assert "Twins" in caught.value.where
 
 
