@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from gateway.compose import Composed, compose
 from gateway.settings import GatewaySettings, gateway_settings
 from projections.errors import DefinitionError, SettingsError
 from schema.errors import CompositionError
+
+log = logging.getLogger(__name__)
 
 SDL: Final = Path(__file__).parent.parent / "schema" / "schema.graphql"
 DRAIN_S: Final = 5
@@ -40,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "schema":
             return _schema(composed, write=arguments.write)
         settings = gateway_settings(os.environ)
-        return _check(composed) if arguments.command == "check" else _serve(settings, composed)
+        unknown = _unconfigured(settings, composed)
+        return _check(composed, unknown) if arguments.command == "check" else _serve(settings, composed, unknown)
     except (CompositionError, DefinitionError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -62,18 +66,28 @@ def _schema(composed: Composed, *, write: bool) -> int:
     return 0
 
 
-def _check(composed: Composed) -> int:
+def _unconfigured(settings: GatewaySettings, composed: Composed) -> list[str]:
+    """What commands need and HEADRACE_SERVICES lacks. A name that no command goes to does no harm: it may be a context to come."""
+    wanted = {command.service for command in composed.graph.commands.values()}
+    missing = sorted(wanted - set(settings.services))
+    return [f"HEADRACE_SERVICES has no address of {name!r}, which takes commands" for name in missing]
+
+
+def _check(composed: Composed, unknown: Sequence[str]) -> int:
     graph = composed.graph
     print(f"{len(graph.entities)} entities, {len(graph.queries)} queries, {len(graph.commands)} commands: they fit")
     if not SDL.exists() or SDL.read_text(encoding="utf-8") != composed.sdl():
-        print(f"{SDL.name} is stale: run python -m gateway schema --write", file=sys.stderr)
-        return 1
-    return 0
+        unknown = [*unknown, f"{SDL.name} is stale: run python -m gateway schema --write"]
+    for problem in unknown:
+        print(problem, file=sys.stderr)
+    return 1 if unknown else 0
 
 
-def _serve(settings: GatewaySettings, composed: Composed) -> int:
+def _serve(settings: GatewaySettings, composed: Composed, unknown: Sequence[str]) -> int:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every command, which is what metrics are for
+    for problem in unknown:
+        log.warning("%s", problem)
     config = uvicorn.Config(
         create_app(settings, composed),
         host=settings.host,
@@ -86,7 +100,13 @@ def _serve(settings: GatewaySettings, composed: Composed) -> int:
     server = uvicorn.Server(config)
     if settings.exit_on_stdin_eof:
         threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
-    server.run()
+    # Once it has drained, uvicorn raises the signal again that stopped it: to have been asked to stop is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        server.run()
+    except SystemExit as end:
+        return 1 if end.code else 0
     return 0 if server.started else 1
 
 

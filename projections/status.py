@@ -5,6 +5,7 @@ Invariants: `progress` and `set_aside_in` only read; the tables are for people, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,10 @@ from projections.store.redis import RedisStore
 
 
 class Progress(msgspec.Struct, frozen=True, rename="camel"):
-    """One partition of a bucket. `end`, `lag` and `polled_ms` are as last reported, None when the projector never did."""
+    """One partition of a bucket, and how many of its records are in the quarantine.
+
+    `end`, `lag` and `polled_ms` are as last reported, None when the projector never did.
+    """
 
     projection: str
     generation: int
@@ -29,6 +33,7 @@ class Progress(msgspec.Struct, frozen=True, rename="camel"):
     lag: int | None
     polled_ms: int | None
     event_time_ms: int | None
+    set_aside: int = 0
 
 
 def buckets_of(projection: Projection[Any, Any], buckets: int) -> list[Bucket]:
@@ -45,6 +50,7 @@ async def progress(store: RedisStore, projections: Sequence[Projection[Any, Any]
         for bucket, report in zip(places, reports, strict=True):
             lags = read_report(report)
             stored = await store.positions(bucket)
+            aside = Counter(place.rpartition("/")[0] for place in await store.quarantined(bucket))
             for at in sorted(lags.keys() | stored.keys()):
                 lag = lags.get(at)
                 position = stored.get(at, 0)
@@ -59,6 +65,7 @@ async def progress(store: RedisStore, projections: Sequence[Projection[Any, Any]
                         lag=None if lag is None or lag.end is None else max(0, lag.end - position),
                         polled_ms=lag.polled_ms if lag else None,
                         event_time_ms=lag.event_time_ms if lag else None,
+                        set_aside=aside[str(at)],
                     )
                 )
     return found
@@ -86,7 +93,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def progress_table(rows: Sequence[Progress], now_ms: int) -> str:
     """One line per partition, with the time since the projector last asked the log."""
-    header = ("projection", "generation", "bucket", "partition", "position", "end", "lag", "polled")
+    header = ("projection", "generation", "bucket", "partition", "position", "end", "lag", "aside", "polled")
     return table(
         header,
         [
@@ -98,6 +105,7 @@ def progress_table(rows: Sequence[Progress], now_ms: int) -> str:
                 row.position,
                 row.end,
                 row.lag,
+                row.set_aside,
                 _ago(row, now_ms),
             )
             for row in rows

@@ -38,7 +38,7 @@ def key_of(text: str, type_name: str, types: Container[str]) -> str:
         return _checked(text, text)
     named, key = parse_id(text, types)
     if named != type_name:
-        raise BadIdError(f"{_shown(text)} is not the id of a {type_name}")
+        raise BadIdError(f"{_shown(text)} is not an id of type {type_name}")
     return key
 
 

@@ -154,8 +154,10 @@ def path_of(template: str, values: Mapping[str, str]) -> str:
 def _reply(service: str, response: httpx.Response, content: bytes) -> Reply:
     versions = parse_versions(response.headers.get("aggregate-version"))
     status = response.status_code
-    if status in (429, 503) and versions is None:
-        raise ServiceUnavailableError(f"the {service} service takes no commands now")
+    if status in (429, 503):
+        if versions is None:
+            raise ServiceUnavailableError(f"the {service} service takes no commands now")
+        return Unknown(f"the {service} service failed with status {status}", versions)
     if status == 202:
         return Unknown("accepted, and not carried out yet", versions or ())
     if response.is_success:

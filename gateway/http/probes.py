@@ -82,7 +82,7 @@ class Probes:
 
 
 def _state(name: str, reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
-    """One projection: `lag` in records, `stalenessMs`, and whether its projector reports (null: it never did)."""
+    """One projection: `lag` in records, `stalenessMs`, and whether its projector reports; null is what nobody knows now."""
     try:
         lag = lag_of(reports)
     except (msgspec.DecodeError, ValueError):
@@ -91,4 +91,4 @@ def _state(name: str, reports: Sequence[Mapping[str, bytes]], now_ms: int) -> di
     if lag is None:
         return {"running": False, "lag": None, "stalenessMs": None}
     running = now_ms - lag.polled_ms < STALE_REPORT_MS
-    return {"running": running, "lag": lag.records, "stalenessMs": lag.staleness_ms(now_ms)}
+    return {"running": running, "lag": lag.records if running else None, "stalenessMs": lag.staleness_ms(now_ms)}

@@ -14,7 +14,7 @@ from schema.declare import BoundedContext, Example, Find, Get
 from schema.errors import CompositionError
 from schema.marks import ENTITY, EXTENSION, EntityMark, ExtensionMark
 from schema.model.commands import CommandReader
-from schema.model.fields import FieldReader
+from schema.model.fields import DERIVED, FieldReader
 from schema.model.graph import CommandModel, FieldModel, Graph, ObjectModel, RootModel, camel
 from schema.model.places import hints_of, place_of
 
@@ -166,6 +166,13 @@ def _entity(
                     mend="rename one of them",
                 )
             fields[name] = model
+    for name in DERIVED:
+        if name in view.__struct_fields__:
+            raise CompositionError(
+                f"{view.__name__} stores {name!r}, which every entity has of itself",
+                where=f"{place_of(view)} and {place_of(cls)}",
+                mend="rename the view's field",
+            )
     if mark.rows is not None and mark.rows.field not in view.__struct_fields__:
         raise CompositionError(
             f"the row rule goes by {mark.rows.field!r}, which {view.__name__} does not have",

@@ -134,6 +134,12 @@ class FieldReader:
                 where=f"{place} and {there}",
                 mend="give both the same type; a nested object is a class decorated with @part(...)",
             )
+        if mark is None and issubclass(public.item, msgspec.Struct):
+            raise CompositionError(
+                f"{camel(name)} shows {public.item.__name__}, which belongs to the read model",
+                where=f"{place} and {there}",
+                mend=f"declare its public type, a class decorated with @part({public.item.__name__}), and use that",
+            )
         if mark is not None:
             self._part(public.item, mark, context)
             return FieldModel(
@@ -166,6 +172,13 @@ class FieldReader:
     def _part(self, cls: type[Any], mark: PartMark, context: str) -> None:
         if cls in self._parts:
             return
+        for other in self._parts:
+            if other.__name__ == cls.__name__:
+                raise CompositionError(
+                    f"two types are named {cls.__name__}",
+                    where=f"{place_of(other)} and {place_of(cls)}",
+                    mend="rename one of them",
+                )
         model = ObjectModel(cls.__name__, context, context, cls, mark.part, None, {}, cls.__doc__, (), None)
         self._parts[cls] = model
         self._parts[cls] = replace(model, fields=self.fields(cls, mark.part, context, is_entity=False))

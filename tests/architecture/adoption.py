@@ -22,7 +22,10 @@ from tests.architecture.tree import ROOT
 
 SETTINGS = {
     "HEADRACE_REDIS_URL": "redis://127.0.0.1:1",
-    "HEADRACE_SERVICES": "tickets=http://127.0.0.1:1",
+    "HEADRACE_SERVICES": ",".join(
+        f"{name}=http://127.0.0.1:1"
+        for name in ("tickets", "reviews", "customers", "catalog", "orders", "payments", "shipping")
+    ),
     "HEADRACE_TOKEN_KEYS": "k1:" + "A" * 43,
 }
 

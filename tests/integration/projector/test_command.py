@@ -72,12 +72,22 @@ async def test_a_day_of_an_operator(kafka: EmbeddedKafka, clean_valkey: Embedded
         await until(reported, "the report")
         _, status, _ = await output(env, "status")
         header, row = status.strip().splitlines()
-        assert header.split() == ["projection", "generation", "bucket", "partition", "position", "end", "lag", "polled"]
-        assert row.split()[:7] == ["orders", "1", "0", f"{TOPIC}/0", "3", "3", "0"]
+        assert header.split() == [
+            "projection",
+            "generation",
+            "bucket",
+            "partition",
+            "position",
+            "end",
+            "lag",
+            "aside",
+            "polled",
+        ]
+        assert row.split()[:8] == ["orders", "1", "0", f"{TOPIC}/0", "3", "3", "0", "1"]
         code, status, _ = await output(env, "status", "--json")
         assert code == 0
         [row_json] = json.loads(status)
-        assert (row_json["position"], row_json["end"], row_json["lag"]) == (3, 3, 0)
+        assert (row_json["position"], row_json["end"], row_json["lag"], row_json["setAside"]) == (3, 3, 0, 1)
         code, listing, _ = await output(env, "quarantine", "list")
         assert code == 0
         assert f"{TOPIC}/0/1" in listing

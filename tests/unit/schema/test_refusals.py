@@ -8,9 +8,24 @@ import strawberry
 
 from gateway.compose import compose
 from projections import Event, Index, Projection, View
-from schema import BoundedContext, Connection, Example, Input, Ref, command, entity, extension, find, get, many, one
+from schema import (
+    BoundedContext,
+    Connection,
+    Example,
+    Input,
+    Ref,
+    command,
+    entity,
+    extension,
+    find,
+    get,
+    many,
+    one,
+    part,
+)
 from schema.errors import CompositionError
 from schema.model import build_graph
+from tests.unit.schema.test_composition import Wheel, bike_docs
 
 
 class Size(Enum):
@@ -203,3 +218,57 @@ def test_an_example_that_does_not_fit_is_left_out() -> None:
     examples = [Example("good", '{ shoe(id: "s") { name } }'), Example("bad", "{ nope }"), Example("worse", "{")]
     composed = compose([context(query=Query, examples=examples)], [shoe_docs, other_docs])
     assert [example.title for example in composed.examples()] == ["good"]
+
+
+def test_a_nested_object_shown_by_its_read_model_class() -> None:
+    @entity(bike_docs)
+    class Bike:
+        wheels: list[Wheel]
+
+    with pytest.raises(CompositionError, match="belongs to the read model") as raised:
+        build_graph([BoundedContext("bikes", entities=[Bike])], [bike_docs])
+    assert "@part(Wheel)" in str(raised.value)
+
+
+def test_two_parts_of_one_name() -> None:
+    def shown(module: str) -> type[Any]:
+        cls = type("BikeWheel", (), {"__annotations__": {"size": int}, "__module__": module})
+        return part(Wheel)(cls)
+
+    here: Any = shown("here")
+    there: Any = shown("there")
+    first: Any = entity(bike_docs)(
+        type("Bike", (), {"__annotations__": {"wheels": list[here]}, "__module__": __name__})
+    )
+
+    again_docs = Projection(
+        name="bikes2", version=1, topics=["b2"], aggregate="bike2", state=True, evolve=bike_docs.evolve
+    )
+    second: Any = entity(again_docs)(
+        type("Bike2", (), {"__annotations__": {"wheels": list[there]}, "__module__": __name__})
+    )
+    with pytest.raises(CompositionError, match="two types are named BikeWheel"):
+        build_graph([BoundedContext("bikes", entities=[first, second])], [bike_docs, again_docs])
+
+
+class KeyedView(View):
+    key: str
+
+
+class KeyedState(Event):
+    key: str
+
+
+def evolve_keyed(view: KeyedView | None, event: KeyedState) -> KeyedView:
+    return KeyedView(key=event.key)
+
+
+def test_a_view_that_stores_what_is_derived() -> None:
+    keyed = Projection(name="keyed", version=1, topics=["k"], aggregate="k", state=True, evolve=evolve_keyed)
+
+    @entity(keyed)
+    class Keyed:
+        pass
+
+    with pytest.raises(CompositionError, match="stores 'key'"):
+        build_graph([BoundedContext("keyed", entities=[Keyed])], [keyed])

@@ -1,0 +1,87 @@
+"""`python -m gateway`: what is wrong is said whole, and exit codes say who must act."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.dev.ports import free_port
+from tests.serving import KEY, NAMES
+from tests.until import until
+
+ROOT = Path(__file__).parents[3]
+GOOD = {
+    "HEADRACE_REDIS_URL": "redis://127.0.0.1:1",
+    "HEADRACE_SERVICES": ",".join(f"{name}=http://127.0.0.1:1" for name in NAMES),
+    "HEADRACE_TOKEN_KEYS": f"t1:{KEY}",
+}
+
+
+def environ(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    return kept | {name: value for name, value in (GOOD | changes).items() if value}
+
+
+def run(*arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "gateway", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environ(**changes), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_all_wrong_settings_are_listed_and_no_secret_is_shown() -> None:
+    done = run(
+        "serve",
+        HEADRACE_REDIS_URL="http://x",
+        HEADRACE_SERVICES="",
+        HEADRACE_TOKEN_KEYS="k1:c2VjcmV0",
+        HEADRACE_PORT="80000",
+        HEADRACE_PROT="1",
+    )
+    assert done.returncode == 2
+    for name in ("REDIS_URL", "SERVICES", "TOKEN_KEYS", "PORT", "PROT"):
+        assert f"HEADRACE_{name} " in done.stderr
+    assert "did you mean HEADRACE_PORT" in done.stderr
+    assert "c2VjcmV0" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check() -> None:
+    assert run("check").returncode == 0
+    done = run("check", HEADRACE_SERVICES="orders=http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "no address of 'payments'" in done.stderr
+
+
+def test_the_printed_sdl_is_the_committed_one() -> None:
+    assert run("schema").stdout == (ROOT / "schema" / "schema.graphql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_to_be_asked_to_stop_is_a_success_and_a_taken_port_is_not(number: signal.Signals) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "gateway", "serve"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ(HEADRACE_PORT=str(port)), stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            until(lambda: answers(port), within_s=20, what="the gateway")
+            second = run("serve", HEADRACE_PORT=str(port))
+            assert second.returncode == 1
+            assert "address already in use" in second.stderr
+            process.send_signal(number)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def answers(port: int) -> bool:
+    """Whether a gateway lives there."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
