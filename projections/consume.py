@@ -20,6 +20,7 @@ from projections.errors import LogError, StoreError, StoreMisconfiguredError
 from projections.lag import PartitionLag, write_report
 from projections.log.port import Log, Partition
 from projections.outage import Outage
+from projections.pause import event_within
 from projections.project import ChangeSet, Projector
 from projections.quarantine import coordinates, set_aside
 from projections.record import Decoded, Ignored, Outcome
@@ -101,7 +102,8 @@ class Consumer:
                 logger.error("%s: a defect; it goes back to its positions", self.name, exc_info=defect)
                 failures += 1
             if failures:
-                await self._pause(min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1))  # noqa: S311
+                backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures, 10))
+                await event_within(self._stopping, backoff_s * random.uniform(0.5, 1))  # noqa: S311
 
     async def _resume(self) -> None:
         """Lists partitions, reads positions and assigns: the way in, and the way on after whatever went wrong."""
@@ -224,7 +226,7 @@ class Consumer:
                 "%s: the quarantine of %s is full (%s records); waiting for room", self.name, bucket.tag, full.size
             )
         await self._report()
-        await self._pause(FULL_RETRY_S)
+        await event_within(self._stopping, FULL_RETRY_S)
         return not self._stopping.is_set()
 
     def _regressed(self, bucket: Bucket, outcome: Regressed, expected: Mapping[Partition, Advance]) -> bool:
@@ -273,13 +275,6 @@ class Consumer:
                 coordinates(first),
                 first.cause,
             )
-
-    async def _pause(self, wait_s: float) -> None:
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
 
 
 def _now_ms() -> int:

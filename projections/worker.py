@@ -19,6 +19,7 @@ from projections.consume import Consumer
 from projections.declare import Projection
 from projections.errors import DefinitionError, SettingsError, StoreUnavailableError
 from projections.log.kafka import KafkaLog
+from projections.pause import event_within
 from projections.settings import WorkerSettings
 from projections.store.redis import RedisStore
 from projections.telemetry import Instruments
@@ -104,7 +105,7 @@ async def _store_is_fit(store: RedisStore, stop: asyncio.Event) -> bool:
                 told = True
         else:
             return True
-        await _until(stop, STORE_RETRY_S)
+        await event_within(stop, STORE_RETRY_S)
     return False
 
 
@@ -130,14 +131,6 @@ async def _announce(consumers: Sequence[Consumer], ready: Callable[[], None]) ->
     for consumer in consumers:
         await consumer.assigned.wait()
     ready()
-
-
-async def _until(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.engine.reader import BatchedReader
 from projections.errors import StoreError
+from projections.pause import event_within
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, ReaderStore
@@ -74,7 +75,7 @@ class ChangeHub:
                 left_s = deadline_s - loop.time()
                 if left_s <= 0:
                     return document
-                await _event_within(change, min(left_s, RECHECK_S * random.uniform(0.75, 1.25)))  # noqa: S311
+                await event_within(change, min(left_s, RECHECK_S * random.uniform(0.75, 1.25)))  # noqa: S311
 
     @contextmanager
     def _watching(self, key: DocumentKey) -> Iterator[_Watch]:
@@ -97,7 +98,7 @@ class ChangeHub:
             self._tasks.create_task(self._listen(bucket, ready))
         if not ready.is_set():
             left_s = deadline_s - asyncio.get_running_loop().time()
-            await _event_within(ready, min(RECHECK_S, left_s))
+            await event_within(ready, min(RECHECK_S, left_s))
 
     async def _listen(self, bucket: Bucket, ready: asyncio.Event) -> None:
         """Keeps one bucket's subscription for as long as the process lives."""
@@ -117,12 +118,3 @@ class ChangeHub:
                 log.exception("the change channel of %s failed", bucket.tag)
             ready.clear()
             await asyncio.sleep(RESUBSCRIBE_S)
-
-
-async def _event_within(event: asyncio.Event, timeout_s: float) -> None:
-    """Waits for an event, at most so long."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -26,6 +26,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 from projections.errors import LogUnavailableError
 from projections.log.port import Partition
 from projections.log.salvage import salvage
+from projections.pause import event_within
 from projections.record import Record
 
 logger = logging.getLogger(__name__)
@@ -193,11 +194,7 @@ class KafkaLog:
 
     async def _idle(self, wait_ms: int) -> list[Record]:
         """Nothing is assigned: an empty log, for the time of a fetch."""
-        try:
-            async with asyncio.timeout(wait_ms / 1000):
-                await self._closed.wait()
-        except TimeoutError:
-            pass
+        await event_within(self._closed, wait_ms / 1000)
         return []
 
     def _rewind_what_is_beyond_the_end(self) -> None:
