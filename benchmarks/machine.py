@@ -5,6 +5,7 @@ Invariants: a process that was pinned is set free again, also after a failure; w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -68,8 +69,8 @@ def cores() -> list[int]:
 def pinned(places: Mapping[int, int]) -> Iterator[None]:
     """Holds processes on a core each while it is entered: process id (0: this one) to SERVER_CORE or LOAD_CORE.
 
-    Children that a process starts meanwhile, and threads that it has already, are as the kernel has them: inherited and
-    untouched. Does nothing where there is one core or no such call. Raises ProcessLookupError.
+    All threads of another process move, of this one only the calling thread; threads and children that a process starts meanwhile
+    inherit. May be nested. Does nothing where there is one core or no such call. Raises ProcessLookupError.
     """
     free = cores()
     if len(free) < 2 or not hasattr(os, "sched_setaffinity"):
@@ -78,11 +79,19 @@ def pinned(places: Mapping[int, int]) -> Iterator[None]:
     before = {pid: os.sched_getaffinity(pid) for pid in places}
     try:
         for pid, place in places.items():
-            os.sched_setaffinity(pid, {free[place]})
+            _place(pid, {free[place]})
         yield
     finally:
         for pid, mask in before.items():
-            os.sched_setaffinity(pid, mask)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                _place(pid, mask)
+
+
+def _place(pid: int, mask: set[int]) -> None:
+    os.sched_setaffinity(pid, mask)
+    for thread in Path(f"/proc/{pid}/task").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), mask)
 
 
 def _after(path: Path, name: str) -> str:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How quickly events were worked through: so many a second, and microseconds of CPU for each by name of the process."""
+
+    per_s: float
+    cpu_us: dict[str, float]
 
 
 def quantile(samples: Sequence[float], share: float) -> float:

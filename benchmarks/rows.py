@@ -13,9 +13,11 @@ from projections.contexts.orders import Line, OrderStatus, OrderView, order_docs
 from projections.contexts.payments import PaymentStatus, PaymentView, payment_docs
 from projections.contexts.shipping import ShipmentStatus, ShipmentView, shipment_docs
 from projections.declare import Projection, View
+from projections.entries import Entries
+from projections.store.change import Applied, BucketChange, Change
 from projections.store.document import Document
-from projections.store.keys import Bucket, index_entries
-from projections.store.port import Applied, BucketChange, Change, ProjectorStore
+from projections.store.keys import Bucket
+from projections.store.port import ProjectorStore
 from projections.wire import Codec
 
 LINES: Final = 5
@@ -84,18 +86,22 @@ ROWS: Final[tuple[tuple[Projection[Any, Any], str, View], ...]] = (
 async def fill(store: ProjectorStore) -> None:
     """Stores `ROWS`. Raises BrokenRunError when something is there already."""
     for projection, id, view in ROWS:
-        entries = frozenset(index_entries(projection.indexes, id, view))
-        document = Document(0, 1, 0, Codec(type(view)).encode(view))
-        await _apply(store, projection, Change(id, None, document, added=entries))
+        entries = Entries(projection)
+        added: dict[str, list[bytes]] = {}
+        for name, member in entries.lists(id, view):
+            added.setdefault(name, []).append(member)
+        change = Change(id, None, Document(0, 1, 0, Codec(type(view)).encode(view)))
+        await _apply(store, projection, change, added=added, deltas=entries.numbers(view))
 
 
 async def advance(store: ProjectorStore, version: int) -> None:
     """Raises the customer from `version - 1` to `version`; what is shown stays as it is. Returns when `apply` has."""
-    document = Document(0, version, 0, Codec(CustomerView).encode(CUSTOMER))
-    await _apply(store, customer_docs, Change("c-1", (0, version - 1), document))
+    view = Codec(CustomerView).encode(CUSTOMER)
+    change = Change("c-1", Document(0, version - 1, 0, view), Document(0, version, 0, view))
+    await _apply(store, customer_docs, change)
 
 
-async def _apply(store: ProjectorStore, projection: Projection[Any, Any], change: Change) -> None:
-    outcome = await store.apply(BucketChange(Bucket(projection.name, projection.version, 0), [change]))
+async def _apply(store: ProjectorStore, projection: Projection[Any, Any], change: Change, **more: Any) -> None:
+    outcome = await store.apply(BucketChange(Bucket(projection.name, projection.version, 0), [change], **more))
     if not isinstance(outcome, Applied) or not outcome.applied:
         raise BrokenRunError(f"{change.id} was not stored: {outcome}")

@@ -6,6 +6,7 @@ Invariants: what is wrong with the settings or the catalogs is said whole, on st
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
@@ -17,10 +18,13 @@ from typing import Final
 
 import uvicorn
 
-from gateway.app import create_app
+from gateway.app import create_app, open_store
 from gateway.compose import Composed, compose
+from gateway.engine.built import being_rebuilt
+from gateway.engine.served import read_models
+from gateway.errors import STORE_AWAY
 from gateway.settings import GatewaySettings, gateway_settings
-from projections.errors import DefinitionError, SettingsError
+from projections.errors import DefinitionError, SettingsError, StoreError
 from schema.errors import CompositionError
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway", description="The GraphQL read-composition gateway.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve the graph; settings from the environment")
-    commands.add_parser("check", help="check the catalogs, the committed SDL and the settings, and stop")
+    commands.add_parser(
+        "check", help="check the catalogs, the committed SDL and the settings, look at the store, and stop"
+    )
     schema = commands.add_parser("schema", help="print the SDL")
     schema.add_argument("--write", action="store_true", help=f"write it to {SDL.parent.name}/{SDL.name} instead")
     arguments = parser.parse_args(argv)
@@ -44,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _schema(composed, write=arguments.write)
         settings = gateway_settings(os.environ)
         unknown = _unconfigured(settings, composed)
-        return _check(composed, unknown) if arguments.command == "check" else _serve(settings, composed, unknown)
+        return (
+            _check(settings, composed, unknown) if arguments.command == "check" else _serve(settings, composed, unknown)
+        )
     except (CompositionError, DefinitionError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -73,14 +81,27 @@ def _unconfigured(settings: GatewaySettings, composed: Composed) -> list[str]:
     return [f"HEADRACE_SERVICES has no address of {name!r}, which takes commands" for name in missing]
 
 
-def _check(composed: Composed, unknown: Sequence[str]) -> int:
+def _check(settings: GatewaySettings, composed: Composed, unknown: Sequence[str]) -> int:
     graph = composed.graph
     print(f"{len(graph.entities)} entities, {len(graph.queries)} queries, {len(graph.commands)} commands: they fit")
     if not SDL.exists() or SDL.read_text(encoding="utf-8") != composed.sdl():
         unknown = [*unknown, f"{SDL.name} is stale: run python -m gateway schema --write"]
     for problem in unknown:
         print(problem, file=sys.stderr)
+    print(asyncio.run(_built(settings, composed)))
     return 1 if unknown else 0
+
+
+async def _built(settings: GatewaySettings, composed: Composed) -> str:
+    """Which read models are being rebuilt, in words. That they are, or that the store is away, is no fault of what is checked."""
+    store = open_store(settings)
+    try:
+        found = await being_rebuilt(store, read_models(composed.graph, settings.buckets))
+    except StoreError:
+        return f"{STORE_AWAY}: whether they are being rebuilt is not known"
+    finally:
+        await store.close()
+    return f"being rebuilt: {', '.join(found)}" if found else "no read model is being rebuilt"
 
 
 def _serve(settings: GatewaySettings, composed: Composed, unknown: Sequence[str]) -> int:

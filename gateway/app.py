@@ -23,7 +23,7 @@ from gateway.consistency.token import TokenCodec
 from gateway.consistency.wait import ChangeHub
 from gateway.engine.plain import PlainExecutor
 from gateway.engine.reader import BatchedReader
-from gateway.engine.rows import served_by_name
+from gateway.engine.served import read_models
 from gateway.http.graphiql.page import page, static_routes
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.probes import Probes
@@ -45,7 +45,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
-        opened = store or RedisStore(settings.redis_url, timeout_s=settings.store_timeout_ms / 1000)
+        opened = store or open_store(settings)
         try:
             async with (
                 _client(transport) as client,
@@ -57,6 +57,11 @@ def create_app(
                 await opened.close()
 
     return Starlette(routes=_ROUTES, lifespan=lifespan)
+
+
+def open_store(settings: GatewaySettings) -> RedisStore:
+    """The store that the settings name; nothing is connected yet."""
+    return RedisStore(settings.redis_url, timeout_s=settings.store_timeout_ms / 1000, cluster=settings.redis_cluster)
 
 
 def _client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
@@ -94,10 +99,10 @@ def _parts(
 ) -> Mapping[str, Any]:
     """What the routes find in `request.state`."""
     reader = BatchedReader(store, tasks, deadline_s=settings.store_timeout_ms / 1000)
-    served = served_by_name(composed.graph, settings.buckets)
+    models = read_models(composed.graph, settings.buckets)
     endpoint = GraphQLEndpoint(
         executor=PlainExecutor(composed.schema),
-        served=served,
+        models=models,
         reader=reader,
         hub=ChangeHub(store, reader, tasks),
         commands=CommandForwarder(client, settings.services, timeout_s=settings.command_timeout_ms / 1000),
@@ -105,7 +110,7 @@ def _parts(
         page=page("/graphql", composed.examples()),
         max_wait_ms=settings.max_wait_ms,
     )
-    return {"endpoint": endpoint, "probes": Probes(store, served, composed.sdl())}
+    return {"endpoint": endpoint, "probes": Probes(store, models, composed.sdl())}
 
 
 async def _graphql(request: Request) -> Response:

@@ -11,14 +11,15 @@
     ├── ServiceUnavailableError      operator: the write service did not take the command; nothing was changed
     └── UnreadableDocumentError      operator: a stored document does not fit its view (was the projection's version raised?)
 
-What a client sees of any other exception is INTERNAL and nothing more; the log has the rest.
+What a client sees of an error of the store (projections/errors.py) is READ_MODEL_REBUILDING or READ_MODEL_UNAVAILABLE, of any
+other exception INTERNAL and nothing more; the log has the rest.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from projections.errors import StoreError
+from projections.errors import RebuildingError, StoreError
 from schema.errors import BadInputError
 
 
@@ -76,6 +77,7 @@ CODES: Final[dict[type[Exception], str]] = {
     ServiceUnavailableError: "SERVICE_UNAVAILABLE",
     UnreadableDocumentError: "UNREADABLE_DOCUMENT",
     BadInputError: "BAD_USER_INPUT",
+    RebuildingError: "READ_MODEL_REBUILDING",
     StoreError: "READ_MODEL_UNAVAILABLE",
 }
 """`extensions.code` by exception; subclasses share their nearest base's. Each has a page in docs/errors/."""
@@ -85,6 +87,9 @@ INTERNAL: Final = "INTERNAL"
 
 STORE_AWAY: Final = "the read models cannot be read now"
 """What a client is told of a store's failure: its own words name addresses and keys, and go to the log."""
+
+STORE_BUILDING: Final = "the read model is being rebuilt: what is missing may still come"
+"""What a client is told of a read model that is not whole."""
 
 
 def code_of(error: BaseException) -> str:

@@ -90,6 +90,7 @@ class GatewaySettings:
     """What the gateway needs to know."""
 
     redis_url: str = setting("where the read models are kept", REDIS_URL, secret=True)
+    redis_cluster: bool = setting("the store is a Redis Cluster", FLAG, default=False)
     services: Mapping[str, str] = setting("base URLs of the write services", SERVICES)
     token_keys: Mapping[str, bytes] = setting(
         "secrets of the consistency token; the first signs, all are accepted", TOKEN_KEYS, secret=True

@@ -1,6 +1,7 @@
 """`python -m projections run | status | quarantine`: the projector, and what an operator asks of it.
 
-Exit codes: 0 done, 1 the store cannot be reached or used, 2 wrong settings or arguments (all of them listed on stderr).
+Exit codes: 0 done, 1 the store cannot be reached or used, 2 wrong settings or arguments (all of them listed on stderr), 3 something
+is still set aside after `quarantine retry`.
 """
 
 from __future__ import annotations
@@ -10,85 +11,82 @@ import asyncio
 import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from projections.catalog import PROJECTIONS
-from projections.declare import Projection
-from projections.errors import DefinitionError, SettingsError, StoreError
+from projections.errors import DefinitionError, OperatorError, SettingsError, StoreError
+from projections.operate.arguments import parser
+from projections.operate.commands import DONE, Desk, quarantine
+from projections.operate.live import status
+from projections.runtime import Definition
 from projections.settings import GATEWAY_NAMES, WorkerSettings, read
-from projections.status import progress, progress_table, quarantine_table, set_aside_in
-from projections.store.redis import RedisStore
-from projections.worker import run, selected, stop_signals
+from projections.worker import open_store, run, selected, stop_signals
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    asked = _parser().parse_args(arguments)
+    asked = parser().parse_args(arguments)
     try:
         settings = read(WorkerSettings, os.environ, elsewhere=GATEWAY_NAMES)
-        projections = selected(PROJECTIONS, settings.projections)
+        sources = selected(PROJECTIONS, settings.projections)
     except (DefinitionError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # every outage is told once, by the consumer that meets it
+    command = _run(settings, sources) if asked.command == "run" else _operate(asked, settings, sources)
     try:
-        if asked.command == "run":
-            asyncio.run(_run(settings, projections))
-        elif asked.command == "status":
-            print(asyncio.run(_status(settings, projections, as_json=asked.json)))
-        else:
-            print(asyncio.run(_quarantine(settings, projections, as_json=asked.json)))
+        return asyncio.run(command)
+    except OperatorError as error:
+        print(error, file=sys.stderr)
+        return 2
     except StoreError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m projections", description="Keeps read models fed from the log.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="run the projections until SIGTERM or Ctrl-C")
-    status = commands.add_parser("status", help="position, end and lag of every partition")
-    status.add_argument("--json", action="store_true", help="for programs")
-    quarantine = commands.add_parser("quarantine", help="records that were set aside")
-    actions = quarantine.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="their coordinates, cause and key")
-    listing.add_argument("--json", action="store_true", help="for programs, with the whole records")
-    return parser
-
-
-async def _run(settings: WorkerSettings, projections: Sequence[Projection[Any, Any]]) -> None:
+async def _run(settings: WorkerSettings, sources: Sequence[Definition]) -> int:
     stop = asyncio.Event()
-    names = ", ".join(projection.name for projection in projections)
+    names = ", ".join(source.name for source in sources)
     with stop_signals(stop, stdin=settings.exit_on_stdin_eof):
-        await run(settings, projections, stop, lambda: print(f"ready {names}", flush=True))
+        await run(settings, sources, stop, lambda: print(f"ready {names}", flush=True))
+    return DONE
 
 
-async def _status(settings: WorkerSettings, projections: Sequence[Projection[Any, Any]], *, as_json: bool) -> str:
-    store = RedisStore(settings.redis_url)
+async def _operate(asked: argparse.Namespace, settings: WorkerSettings, sources: Sequence[Definition]) -> int:
+    store = open_store(settings)
     try:
-        rows = await progress(store, projections, settings.buckets)
+        if asked.command == "quarantine":
+            return await quarantine(asked, store, sources, settings.buckets, _desk())
+        stop = asyncio.Event()
+        with stop_signals(stop, stdin=False):
+            await status(
+                asked,
+                store,
+                sources,
+                settings.buckets,
+                write=lambda text: print(text, end="", flush=True),
+                is_terminal=sys.stdout.isatty(),
+                stop=stop,
+            )
+        return DONE
     finally:
         await store.close()
-    return msgspec.json.encode(rows).decode() if as_json else progress_table(rows, time.time_ns() // 1_000_000)
 
 
-async def _quarantine(settings: WorkerSettings, projections: Sequence[Projection[Any, Any]], *, as_json: bool) -> str:
-    store = RedisStore(settings.redis_url)
-    try:
-        rows = await set_aside_in(store, projections, settings.buckets)
-    finally:
-        await store.close()
-    if as_json:
-        return msgspec.json.encode([{"projection": name, "entry": entry} for name, entry in rows]).decode()
-    return quarantine_table(rows)
+def _desk() -> Desk:
+    return Desk(
+        out=lambda text: print(text, flush=True),
+        told=lambda text: print(text, file=sys.stderr, flush=True),
+        ask=_ask if sys.stdin.isatty() else None,
+    )
+
+
+def _ask(question: str) -> bool:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from projections.log.port import Partition
-from projections.record import Decoded, Ignored, Outcome, Poison
+from projections.record import Decoded, Ignored, Moment, Outcome, Poison
 from projections.store.keys import bucket_of
 
 MAX_ITEMS: Final = 200
@@ -27,7 +27,7 @@ class Slice:
 
 
 def slices(outcomes: Iterable[Outcome], buckets: int) -> Iterator[Slice]:
-    """Cuts before a bucket would get more than MAX_ITEMS aggregates and poison records."""
+    """Cuts before a bucket would get more than MAX_ITEMS aggregates, entries of timelines and records of no aggregate."""
     current = Slice()
     items: dict[int, set[str | int]] = {}
     for outcome in outcomes:
@@ -54,7 +54,16 @@ def _place(outcome: Outcome, buckets: int) -> tuple[int | None, str | int]:
     """The bucket that an outcome concerns and what it counts as there; no bucket when it only moves the position."""
     if isinstance(outcome, Decoded | Ignored):
         return bucket_of(outcome.id, buckets), outcome.id
+    if isinstance(outcome, Moment):
+        return bucket_of(outcome.key, buckets), _coordinates(outcome)
     if isinstance(outcome, Poison):
+        if outcome.id is not None:
+            return bucket_of(outcome.id, buckets), outcome.id
         key = (outcome.record.key or b"").decode(errors="replace")
-        return bucket_of(key, buckets), hash((outcome.record.topic, outcome.record.partition, outcome.record.offset))
+        return bucket_of(key, buckets), _coordinates(outcome)
     return None, ""
+
+
+def _coordinates(outcome: Outcome) -> int:
+    """A number, so that it is no aggregate's id."""
+    return hash((outcome.record.topic, outcome.record.partition, outcome.record.offset))

@@ -1,4 +1,5 @@
-"""fetch -> decode -> project -> apply, for one projection.
+"""One projection's consumer: joins its group, takes its share over, works on it in stages, and goes back to what is stored when
+anything is not as it was left.
 
 Invariants: the position is stored by the same atomic change as the documents, so it is never ahead of them; whatever fails, the
 consumer goes back to the stored positions and reads on from there, which versions make harmless; it ends only when it is stopped.
@@ -10,115 +11,150 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import uuid
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
-from projections.batch import Slice, slices
-from projections.declare import Projection
-from projections.decode import Decoder
-from projections.errors import LogError, StoreError, StoreMisconfiguredError
-from projections.lag import PartitionLag, write_report
-from projections.log.port import Log, Partition
+from projections.burst import Burst
+from projections.errors import (
+    FailureBurstError,
+    FencedError,
+    LogError,
+    OwnershipError,
+    QuarantineFullError,
+    StoreError,
+    StoreMisconfiguredError,
+)
+from projections.lag import write_report
+from projections.log.port import Assignment, Log, Partition
 from projections.outage import Outage
 from projections.pause import event_within
-from projections.project import ChangeSet, Projector
-from projections.quarantine import coordinates, set_aside
-from projections.record import Decoded, Ignored, Outcome
+from projections.progress import Progress
+from projections.runtime import Definition, runtime_of
+from projections.share import Share, hold, written
+from projections.stages import Stages
+from projections.store.change import Advance, BucketChange
 from projections.store.keys import Bucket
-from projections.store.port import Advance, Applied, BucketChange, Conflict, Full, ProjectorStore, Regressed
+from projections.store.port import ProjectorStore
 from projections.telemetry import Instruments
 
 logger = logging.getLogger(__name__)
 
-FETCH_WAIT_MS: Final = 250
+T = TypeVar("T")
+
 TICK_S: Final = 1.0
-"""How often positions are checked and the report is written, also when the log is quiet."""
-RELIST_S: Final = 5.0
-RELIST_MISSING_S: Final = 0.5
-"""How often partitions are listed again: in general, and while a topic is not there yet."""
+"""How often idle buckets are brought forward and looked at, and the report is written, also when the log is quiet."""
+COMMIT_S: Final = 5.0
+"""How often positions are committed to the group: advice for tools that look at groups, and a sign that the share is still ours."""
 MAX_BACKOFF_S: Final = 1.5
 FIRST_BACKOFF_S: Final = 0.05
-MAX_CONFLICTS: Final = 5
 FULL_RETRY_S: Final = 1.0
-FULL_LOG_S: Final = 30.0
+WELL_S: Final = 1.0
+"""An attempt that lasted so long, or wrote something, does not lengthen the next pause."""
+NOT_THERE: Final = -1
+"""Number of the partition that stands for a topic that is not there: nothing of it is missing."""
+LOG_AGAIN_S: Final = 30.0
+"""How often a state that only a person can end is told again."""
 
 
 class Consumer:
-    """Keeps one projection fed. `run` is called once; `stop` makes it return after the change that is under way.
+    """Keeps one projection or timeline fed. `run` is called once; `stop` makes it return after what was read is written.
 
-    `assigned` is set once the projection has its partitions and positions for the first time.
+    `assigned` is set once it holds a share for the first time.
     """
 
     def __init__(
         self,
-        projection: Projection[Any, Any],
+        definition: Definition,
         log: Log,
         store: ProjectorStore,
         *,
         instruments: Instruments,
         buckets: int = 1,
         batch_records: int = 500,
+        failure_burst_percent: int = 50,
     ) -> None:
-        self.name = projection.name
+        self.name = definition.name
         self.assigned = asyncio.Event()
-        self._topics = tuple(projection.topics)
+        self._owner = uuid.uuid4().hex[:16]
+        self._topics = tuple(definition.topics)
         self._log = log
         self._store = store
-        self._decoder = Decoder(projection)
-        self._projector = Projector(projection)
+        self._runtime = runtime_of(definition)
         self._instruments = instruments
-        self._attributes = {"projection": projection.name}
-        self._buckets = [Bucket(projection.name, projection.version, number) for number in range(buckets)]
+        self._attributes = {"projection": self.name}
+        self._buckets = [Bucket(definition.name, definition.version, number) for number in range(buckets)]
         self._batch_records = batch_records
+        self._burst = Burst(failure_burst_percent)
+        self._progress = Progress(self.name, instruments, self._owner)
+        self._outage = Outage(self.name)
         self._stopping = asyncio.Event()
-        self._stored: dict[Bucket, dict[Partition, int]] = {}
-        self._next: dict[Partition, int] = {}
-        self._event_time_ms: dict[Partition, int] = {}
-        self._polled_ms = 0
-        self._caught_up = False
-        self._tick_due_s = self._list_due_s = self._full_log_due_s = 0.0
+        self._share: Share | None = None
+        self._next: Mapping[Partition, int] = {}
+        self._is_lost = False
+        self._failures = 0
+        self._told_due_s = self._commit_due_s = 0.0
 
     def stop(self) -> None:
-        """Makes `run` return within one fetch and one change."""
+        """Makes `run` return once what was read is written."""
         self._stopping.set()
 
     async def run(self) -> None:
         """Consumes until it is stopped. Cancellation may cut a change off: it is then done or not done, and nothing is lost."""
-        failures = 0
-        outage = Outage(self.name)
+        assignment: Assignment | None = None
+        is_fenced = False
         while not self._stopping.is_set():
+            began_s, written_before = time.monotonic(), self._progress.written
             try:
-                await self._resume()
-                while not self._stopping.is_set() and await self._step():
-                    failures = 0
-                    outage.ended()
-                if self._stopping.is_set():
-                    await self._tick()
+                if is_fenced and not await self._log.prove(self._next):
+                    assignment = None
+                is_fenced = False
+                if assignment is None or self._log.is_revoked:
+                    assignment = await self._unless_stopped(self._log.join(self._topics))
+                if assignment is not None and not await self._hold_and_work(assignment):
+                    assignment = None
+                continue
+            except OwnershipError as error:
+                is_fenced = isinstance(error, FencedError)
+                self._instruments.setbacks.add(1, {**self._attributes, "error": type(error).__name__})
+                logger.warning("%s: %s", self.name, error)
+            except (QuarantineFullError, FailureBurstError) as error:
+                await self._rest(error)
+                continue
             except (LogError, StoreError) as error:
                 self._instruments.outages.add(1, {**self._attributes, "error": type(error).__name__})
-                outage.began(error)
-                failures += 1
+                self._outage.began(error)
+                assignment = None if isinstance(error, LogError) else assignment
             except Exception as defect:  # one projection's defect must not stop the others
                 logger.error("%s: a defect; it goes back to its positions", self.name, exc_info=defect)
-                failures += 1
-            if failures:
-                backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(failures, 10))
-                await event_within(self._stopping, backoff_s * random.uniform(0.5, 1))  # noqa: S311
+            went_well = self._progress.written > written_before or time.monotonic() - began_s > WELL_S
+            await self._back_off(went_well=went_well)
 
-    async def _resume(self) -> None:
-        """Lists partitions, reads positions and assigns: the way in, and the way on after whatever went wrong."""
-        await self._claim_buckets()
-        partitions = await self._log.partitions(self._topics)
-        stored = {bucket: await self._store.positions(bucket) for bucket in self._buckets}
-        self._stored = {bucket: {at: stored[bucket].get(at, 0) for at in partitions} for bucket in self._buckets}
-        self._next = {at: min(self._stored[bucket][at] for bucket in self._buckets) for at in partitions}
-        await self._log.assign(self._next)
-        self._polled_ms = _now_ms()
-        self._caught_up = False
-        missing = set(self._topics) - {at.topic for at in partitions}
-        self._list_due_s = time.monotonic() + (RELIST_MISSING_S if missing else RELIST_S)
-        self._tick_due_s = 0.0
-        self.assigned.set()
+    async def _back_off(self, *, went_well: bool) -> None:
+        self._failures = 1 if went_well else self._failures + 1
+        backoff_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._failures, 10))
+        await event_within(self._stopping, backoff_s * random.uniform(0.5, 1))  # noqa: S311
+
+    async def _rest(self, error: QuarantineFullError | FailureBurstError) -> None:
+        """Waits for a person, or for the share to be given to somebody else; goes on reporting meanwhile.
+
+        Of a full quarantine it looks again every FULL_RETRY_S, since an operator can make room; a failure burst ends with the
+        deploy of other code.
+        """
+        self._progress.stopped = str(error)
+        while not self._stopping.is_set() and not self._log.is_revoked:
+            now_s = time.monotonic()
+            if now_s >= self._told_due_s:
+                self._told_due_s = now_s + LOG_AGAIN_S
+                logger.error("%s: it has stopped: %s", self.name, error)
+            try:
+                if self._share is not None:
+                    await self._report(self._share)
+            except StoreError as away:
+                self._outage.began(away)
+            await event_within(self._stopping, FULL_RETRY_S)
+            if isinstance(error, QuarantineFullError):
+                return
 
     async def _claim_buckets(self) -> None:
         """Raises StoreMisconfiguredError when this generation was built with another number of buckets."""
@@ -131,151 +167,91 @@ class Consumer:
                 f"where they are not; set it back to {stored}, or raise the projection's version"
             )
 
-    async def _step(self) -> bool:
-        """One batch. False when the consumer has to go back to what is stored."""
-        records = await self._log.fetch(max_records=self._batch_records, wait_ms=FETCH_WAIT_MS)
-        self._polled_ms = _now_ms()
-        outcomes = [self._decoder.decode(record) for record in records]
-        for part in slices(outcomes, len(self._buckets)):
-            if not await self._apply_slice(part):
-                return False
-        self._count(outcomes)
-        caught_up = self._is_caught_up()
-        if time.monotonic() >= self._tick_due_s or caught_up > self._caught_up:
-            self._caught_up = caught_up
-            if not await self._tick():
-                return False
-        return time.monotonic() < self._list_due_s or not await self._partitions_changed()
+    async def _hold_and_work(self, assignment: Assignment) -> bool:
+        """Works on the share until it is given up or the consumer stops. False when the group has to be joined again."""
+        await self._claim_buckets()
+        share = self._share = await hold(self._log, self._store, assignment, self._buckets, self._owner)
+        if share is None:
+            return False
+        self._next = share.next
+        self._is_lost = False
+        self._commit_due_s = time.monotonic() + COMMIT_S
+        self.assigned.set()
+        stages = Stages(
+            self._runtime,
+            self._log,
+            self._store,
+            share,
+            burst=self._burst,
+            progress=self._progress,
+            batch_records=self._batch_records,
+            tick_s=TICK_S,
+            tick=lambda: self._tick(share),
+            should_end=lambda: self._stopping.is_set() or self._log.is_revoked or self._is_lost,
+        )
+        try:
+            await stages.run()
+        except ExceptionGroup as group:
+            raise _first(group) from None
+        return not self._is_lost
 
-    async def _apply_slice(self, part: Slice) -> bool:
-        for number, outcomes in part.by_bucket.items():
-            if not await self._apply(self._buckets[number], outcomes, part.next):
-                return False
-        self._next.update(part.next)
-        self._event_time_ms.update(part.time_ms)
-        return True
+    async def _tick(self, share: Share) -> None:
+        """Brings the positions of idle buckets forward, notices a store that lost its tail, marks what is built, and reports.
 
-    async def _apply(self, bucket: Bucket, outcomes: Sequence[Outcome], following: Mapping[Partition, int]) -> bool:
-        """Folds outcomes onto what is stored and writes the result with the positions. False when the store has gone back."""
-        ids = list(dict.fromkeys(outcome.id for outcome in outcomes if isinstance(outcome, Decoded | Ignored)))
-        stored = self._stored[bucket]
-        positions = {at: Advance(stored[at], offset) for at, offset in following.items()}
-        conflicts = 0
-        while True:
-            documents = dict(zip(ids, await self._store.documents(bucket, ids), strict=True))
-            result = self._projector.project(outcomes, documents)
-            now_ms = _now_ms()
-            aside = [set_aside(poison, now_ms) for poison in result.set_aside]
-            started_s = time.perf_counter()
-            outcome = await self._store.apply(BucketChange(bucket, result.changes, aside, positions))
-            self._instruments.apply_duration.record(time.perf_counter() - started_s, self._attributes)
-            match outcome:
-                case Applied():
-                    stored.update(following)
-                    self._tell(outcome, result)
-                    return True
-                case Regressed():
-                    return self._regressed(bucket, outcome, positions)
-                case Conflict():
-                    conflicts += 1
-                    self._instruments.conflicts.add(1, self._attributes)
-                    if conflicts == MAX_CONFLICTS:
-                        raise StoreError(f"documents of {bucket.tag} keep changing: does another projector write them?")
-                case Full():
-                    if not await self._wait_for_room(bucket, outcome):
-                        return False
-
-    async def _tick(self) -> bool:
-        """Brings the positions of idle buckets forward, notices a store that lost its tail, and reports.
-
-        All buckets are brought to where reading goes on. After a resume that moves back one that was ahead, as the log is read from
-        the bucket that is furthest behind: harmless, since versions skip what it has already.
+        All buckets are brought to where reading goes on. After a share was taken over that moves back one that was ahead, as the
+        log is read from the bucket that is furthest behind: harmless, since versions skip what it has already.
         """
+        share.saw_ends(self._log.ends())
         for bucket in self._buckets:
-            stored = self._stored[bucket]
-            positions = {at: Advance(stored[at], self._next[at]) for at in stored}
-            if not positions:
-                continue
-            outcome = await self._store.apply(BucketChange(bucket, positions=positions))
-            if isinstance(outcome, Regressed):
-                return self._regressed(bucket, outcome, positions)
-            stored.update(self._next)
-        await self._report()
-        self._tick_due_s = time.monotonic() + TICK_S
-        return True
+            await self._bring_forward(share, bucket)
+        self._outage.ended()
+        await self._report(share)
+        if share.next and time.monotonic() >= self._commit_due_s:
+            self._commit_due_s = time.monotonic() + COMMIT_S
+            self._is_lost = not await self._log.prove(share.next)
 
-    async def _report(self) -> None:
-        """A topic that is not there yet is reported as an empty partition 0: nothing is behind."""
-        ends = self._log.ends()
-        lags = {
-            at: PartitionLag(offset, ends.get(at), self._polled_ms, self._event_time_ms.get(at))
-            for at, offset in self._next.items()
-        }
-        for topic in set(self._topics) - {at.topic for at in lags}:
-            lags[Partition(topic, 0)] = PartitionLag(0, 0, self._polled_ms)
-        report = write_report(lags)
+    async def _bring_forward(self, share: Share, bucket: Bucket) -> None:
+        stored = share.stored[bucket]
+        if stored:
+            caught_up, partitions = share.marks(bucket)
+            positions = {at: Advance(stored[at], share.next[at]) for at in stored}
+            fence = share.fences[bucket]
+            change = BucketChange(bucket, positions=positions, fence=fence, caught_up=caught_up, partitions=partitions)
+            written(bucket, await self._store.apply(change))
+            stored.update(share.next)
+        if share.assignment.missing:
+            missing = [Partition(topic, NOT_THERE) for topic in share.assignment.missing]
+            change = BucketChange(bucket, caught_up=missing, partitions=[*share.assignment.all, *missing])
+            written(bucket, await self._store.apply(change))
+        if bucket not in share.built and (await self._store.standing(bucket)).is_built:
+            share.built.add(bucket)
+
+    async def _report(self, share: Share) -> None:
+        report = write_report(self._progress.report(share, self._log.ends()))
         for bucket in self._buckets:
             await self._store.report(bucket, report)
 
-    async def _wait_for_room(self, bucket: Bucket, full: Full) -> bool:
-        """One interval of waiting for an operator to make room in the quarantine; it goes on reporting meanwhile."""
-        now_s = time.monotonic()
-        if now_s >= self._full_log_due_s:
-            self._full_log_due_s = now_s + FULL_LOG_S
-            logger.error(
-                "%s: the quarantine of %s is full (%s records); waiting for room", self.name, bucket.tag, full.size
-            )
-        await self._report()
-        await event_within(self._stopping, FULL_RETRY_S)
-        return not self._stopping.is_set()
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What it comes to; None when the consumer is told to stop first."""
 
-    def _regressed(self, bucket: Bucket, outcome: Regressed, expected: Mapping[Partition, Advance]) -> bool:
-        self._instruments.regressions.add(1, self._attributes)
-        for at, position in outcome.positions.items():
-            if position != expected[at].expected:
-                logger.warning(
-                    "%s: %s of %s is stored as %s, not %s: going back to it",
-                    self.name,
-                    at,
-                    bucket.tag,
-                    position,
-                    expected[at].expected,
-                )
-        return False
+        async def call_off(doing: asyncio.Task[T]) -> None:
+            await self._stopping.wait()
+            doing.cancel()
 
-    async def _partitions_changed(self) -> bool:
-        partitions = await self._log.partitions(self._topics)
-        missing = set(self._topics) - {at.topic for at in partitions}
-        self._list_due_s = time.monotonic() + (RELIST_MISSING_S if missing else RELIST_S)
-        return set(partitions) != self._next.keys()
-
-    def _is_caught_up(self) -> bool:
-        ends = self._log.ends()
-        return all(at in ends and offset >= ends[at] for at, offset in self._next.items())
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        counts: dict[str, int] = {}
-        for outcome in outcomes:
-            name = type(outcome).__name__.lower()
-            counts[name] = counts.get(name, 0) + 1
-        for name, count in counts.items():
-            self._instruments.records.add(count, {**self._attributes, "outcome": name})
-
-    def _tell(self, applied: Applied, result: ChangeSet) -> None:
-        self._instruments.applied.add(applied.applied, self._attributes)
-        self._instruments.duplicates.add(applied.duplicates + result.duplicates, self._attributes)
-        for poison in result.set_aside:
-            self._instruments.set_aside.add(1, {**self._attributes, "cause": poison.cause})
-        if result.set_aside:
-            first = result.set_aside[0]
-            logger.warning(
-                "%s: %s records set aside, the first %s (%s)",
-                self.name,
-                len(result.set_aside),
-                coordinates(first),
-                first.cause,
-            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                doing = group.create_task(work)
+                watching = group.create_task(call_off(doing))
+                await asyncio.wait([doing])
+                watching.cancel()
+        except ExceptionGroup as failure:
+            raise _first(failure) from None
+        return None if doing.cancelled() else doing.result()
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """What ended the work: the stages that were called off because of it raise nothing."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -16,13 +16,17 @@ import msgspec
 from msgspec.structs import replace
 
 from projections.errors import DefinitionError
+from projections.measure import Measure, check_measures
 from projections.shape import members, sortable, struct_fields, type_hints, unwrap
+from projections.upcasts import upcasts_of
 
 __all__ = ["Event", "Index", "Part", "Personal", "PersonalMark", "Projection", "View", "replace"]
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 MAX_OPTIONAL_FILTERS: Final = 3
 """Each optional filter doubles the entries a row has in an index: 2^3 = 8 at most."""
+
+_ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,20}\Z")
 
 T = TypeVar("T")
 
@@ -132,6 +136,10 @@ class Projection(Generic[V, E]):
         indexes: the lists to keep.
         state: True for compacted state topics: each record is the whole state, gaps are healed by later records, a null
             value deletes. False for domain events, which are folded one after another.
+        measures: the numbers to keep.
+        upcasts: `(old event) -> event` for types that are no longer published but still in the log; pure functions, annotated.
+        version_of: for state topics whose records carry no +1 versions: the CloudEvents attribute that orders them, a whole
+            number below 2^62 (a log sequence number) or a time (RFC 3339); newer wins, gaps mean nothing.
 
     Raises:
         DefinitionError: anything that does not fit.
@@ -144,6 +152,9 @@ class Projection(Generic[V, E]):
     evolve: Callable[[V | None, E], V | None]
     indexes: Sequence[Index[V]] = ()
     state: bool = False
+    measures: Sequence[Measure[V]] = ()
+    upcasts: Sequence[Callable[[Any], E]] = ()
+    version_of: str | None = None
     view: type[V] = field(init=False, repr=False)
     events: Mapping[str, type[E]] = field(init=False, repr=False)
 
@@ -156,7 +167,7 @@ class Projection(Generic[V, E]):
                 )
         if not 1 <= self.version < 2**31:
             raise DefinitionError(f"version {self.version} is out of range", where=where, mend="count from 1")
-        _check_topics(self.topics, where)
+        check_topics(self.topics, where)
         view, events = _fold_types(self.evolve, where)
         object.__setattr__(self, "view", view)
         object.__setattr__(self, "events", events)
@@ -164,6 +175,16 @@ class Projection(Generic[V, E]):
         for event in events.values():
             struct_fields(event, where=f"{where}, event {event.__name__}")
         _check_indexes(self.indexes, view, where)
+        check_measures(self.measures, self.indexes, struct_fields(view, where=where), view.__name__, where)
+        upcasts_of(self.upcasts, events, Event, where)
+        _check_order(self.version_of, self.state, where)
+
+    def measure(self, name: str) -> Measure[V]:
+        """The measure of that name. Raises KeyError."""
+        for measure in self.measures:
+            if measure.name == name:
+                return measure
+        raise KeyError(name)
 
     def index(self, name: str) -> Index[V]:
         """The index of that name. Raises KeyError."""
@@ -173,7 +194,22 @@ class Projection(Generic[V, E]):
         raise KeyError(name)
 
 
-def _check_topics(topics: Sequence[str], where: str) -> None:
+def _check_order(version_of: str | None, state: bool, where: str) -> None:
+    if version_of is None:
+        return
+    if not _ATTRIBUTE.match(version_of):
+        mend = 'name a CloudEvents attribute without its prefix, a-z and 0-9, such as "time"'
+        raise DefinitionError(f"version_of {version_of!r} is no attribute", where=where, mend=mend)
+    if not state:
+        raise DefinitionError(
+            "version_of on a fold: a fold must see every version, and with these numbers it cannot tell a gap",
+            where=where,
+            mend="leave version_of out, or set state=True if each record is the whole state",
+        )
+
+
+def check_topics(topics: Sequence[str], where: str) -> None:
+    """Raises DefinitionError unless they are names, each once."""
     mend = "name the topics that carry the aggregate's records, as a list"
     if isinstance(topics, str):
         raise DefinitionError("topics is a text: each of its letters would be a topic", where=where, mend=mend)

@@ -1,48 +1,41 @@
-"""Record -> Decoded | Ignored | Heartbeat | Foreign | Poison: the CloudEvents envelope and the event in it.
+"""Record -> Decoded | Ignored | Heartbeat | Foreign | Poison, for one projection: whose record it is, which version, which event.
 
-Invariants: pure and total; no record raises, whatever is in it. Binary content mode is the rule (`ce_*` headers, the value is the
-data); a record with content type `application/cloudevents+json` is read in structured mode.
+Invariants: pure and total; no record raises, whatever is in it. A poison record whose place in the history of its aggregate could
+be read says so.
 """
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from projections import envelope
 from projections.declare import Event, Projection
+from projections.envelope import Attributes, UnusableError
 from projections.errors import WireError
-from projections.record import MAX_VERSION, Decoded, Foreign, Heartbeat, Ignored, Outcome, Poison, Record
+from projections.record import DETAIL_CHARACTERS, Decoded, Foreign, Heartbeat, Ignored, Outcome, Poison, Record
+from projections.upcasts import Upcast, upcasts_of
 from projections.wire import Codec
 
-HEARTBEAT: Final = "headrace.heartbeat"
-STRUCTURED: Final = b"application/cloudevents+json"
+T = TypeVar("T")
 
-_ID: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,255}\Z")
-"""An id is a part of keys and of index entries, where NUL separates: no control characters, and bounded."""
-_NUMBER: Final = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
-
-class _UnusableError(ValueError):
-    """Why a record is poison; never leaves this module."""
-
-    def __init__(self, cause: str, detail: str) -> None:
-        super().__init__(detail)
-        self.cause = cause
-        self.detail = detail
+MAX_ORDER: Final = 2**62 - 1
+"""Largest value of a `version_of` attribute: epoch and version are its upper and its lower 31 bits."""
+_LOWER: Final = 2**31 - 1
+_KINDS_KEPT: Final = 1000
+"""Types that were met are looked up at once; a publisher who makes up types does not fill the memory."""
 
 
-class Envelope(NamedTuple):
-    """The attributes that matter here, as texts, and the data. `data` is None for a record that carries none."""
+class _Reader(NamedTuple):
+    """How an event of one type is read."""
 
-    attributes: Mapping[str, str]
-    data: bytes | None
+    codec: Codec[Event]
+    upcast: Upcast | None = None
+
+
+Readers: TypeAlias = dict[str, _Reader]
 
 
 class Decoder:
@@ -50,124 +43,115 @@ class Decoder:
 
     def __init__(self, projection: Projection[Any, Any]) -> None:
         self._aggregate = projection.aggregate
+        self._subject = f"{projection.aggregate}/".encode()
         self._state = projection.state
-        self._codecs: dict[str, Codec[Event]] = {name: Codec(kind) for name, kind in projection.events.items()}
+        self._order = None if projection.version_of is None else f"ce_{projection.version_of}"
+        self._readers = _readers(projection)
+        self._met: dict[bytes, _Reader | None] = {}
 
     def decode(self, record: Record) -> Outcome:
         """What the record is."""
         try:
-            return self._decode(record)
-        except _UnusableError as refusal:
+            attributes, data = envelope.read(record)
+            kind = attributes.get("ce_type")
+            if kind == envelope.HEARTBEAT:
+                return Heartbeat(_heartbeat_ms(attributes), record)
+            key = record.key
+            if key and attributes.get("ce_subject") == self._subject + key:
+                id = key.decode()
+                envelope.name_of(id, "id", "subject")
+            else:
+                aggregate, id = envelope.subject(attributes)
+                if aggregate != self._aggregate:
+                    envelope.text(attributes, "ce_type")
+                    return Foreign(record)
+                envelope.check_id(id, record)
+            epoch, version = self._place(attributes)
+        except UnusableError as refusal:
             return Poison(refusal.cause, refusal.detail, record)
         except Exception as defect:  # noqa: BLE001 - a record must not wedge its projection, whatever is in it
-            return Poison("headers", f"the envelope cannot be read: {type(defect).__name__}: {defect}", record)
+            return Poison("headers", f"the envelope cannot be read: {_told(defect)}", record)
+        time_ms = max(0, record.timestamp_ms)
+        try:
+            if (time := attributes.get("ce_time")) is not None:
+                time_ms = envelope.time_ms(time)
+            reader = self._reader(attributes, kind)
+            if data is None:
+                if not self._state:
+                    raise UnusableError("tombstone", "a null value on a topic of domain events")
+                return Decoded(id, epoch, version, time_ms, None, record)
+            if reader is None:
+                return Ignored(id, epoch, version, time_ms, record)
+            return Decoded(id, epoch, version, time_ms, _event(reader, data), record)
+        except UnusableError as refusal:
+            return Poison(refusal.cause, refusal.detail, record, id, epoch, version, time_ms)
 
-    def _decode(self, record: Record) -> Outcome:
-        if record.fault is not None:
-            raise _UnusableError("unreadable", record.fault)
-        attributes, data = _envelope(record)
-        kind = _required(attributes, "type")
-        if kind == HEARTBEAT:
-            _required(attributes, "time")
-            return Heartbeat(_time_ms(attributes, record), record)
-        aggregate, slash, id = _required(attributes, "subject").partition("/")
-        if not slash or not aggregate:
-            raise _UnusableError("subject", "the subject is not <aggregate>/<id>")
-        if aggregate != self._aggregate:
-            return Foreign(record)
-        if not _ID.match(id):
-            raise _UnusableError("subject", "the id is empty, longer than 255 characters, or has control characters")
-        if record.key != id.encode(errors="replace"):
-            raise _UnusableError("subject", "the subject names another aggregate than the record's key")
-        version = _number(_required(attributes, "aggregateversion"), 1, "version")
-        epoch = _number(attributes.get("aggregateepoch", "0"), 0, "epoch")
-        time_ms = _time_ms(attributes, record)
-        if data is None:
-            if not self._state:
-                raise _UnusableError("tombstone", "a null value on a topic of domain events")
-            return Decoded(id, epoch, version, time_ms, None, record)
-        codec = self._codecs.get(kind) or self._codecs.get(kind.rpartition(".")[2])
-        if codec is None:
-            return Ignored(id, epoch, version, time_ms, record)
-        return Decoded(id, epoch, version, time_ms, _event(codec, data), record)
+    def _place(self, attributes: Attributes) -> tuple[int, int]:
+        """(epoch, version)."""
+        if self._order is not None:
+            return self._ordered(attributes.get(self._order))
+        epoch = attributes.get("ce_aggregateepoch")
+        version = envelope.number(attributes.get("ce_aggregateversion"), "version", 1)
+        return 0 if epoch is None else envelope.number(epoch, "epoch", 0), version
+
+    def _ordered(self, value: bytes | None) -> tuple[int, int]:
+        """(epoch, version) from an attribute that only grows: a number, or a time in microseconds since 1970."""
+        name = (self._order or "").removeprefix("ce_")
+        if value is None or value.isdigit():
+            order = envelope.number(value, f"attribute {name!r}", 1, MAX_ORDER)
+        else:
+            try:
+                order = envelope.time_us(value)
+            except UnusableError:
+                order = 0
+        if not 1 <= order <= MAX_ORDER:
+            told = (
+                f"attribute {name!r} is neither a whole number from 1 to {MAX_ORDER} nor a time after 1970 with a zone"
+            )
+            raise UnusableError("version", told)
+        return order >> 31, order & _LOWER
+
+    def _reader(self, attributes: Attributes, kind: bytes | None) -> _Reader | None:
+        if kind is not None and kind in self._met:
+            return self._met[kind]
+        text = envelope.text(attributes, "ce_type")
+        reader = self._readers.get(text) or self._readers.get(text.rpartition(".")[2])
+        if len(self._met) < _KINDS_KEPT:
+            self._met[text.encode()] = reader
+        return reader
 
 
-def _envelope(record: Record) -> Envelope:
-    attributes: dict[str, str] = {}
+def _readers(projection: Projection[Any, Any]) -> Readers:
+    events = projection.events
+    found: Readers = {name: _Reader(Codec(kind)) for name, kind in events.items()}
+    upcasts = upcasts_of(projection.upcasts, events, Event, f"Projection {projection.name!r}")
+    return found | {name: _Reader(Codec(upcast.old), upcast) for name, upcast in upcasts.items()}
+
+
+def _heartbeat_ms(attributes: Attributes) -> int:
+    return envelope.time_ms(envelope.text(attributes, "ce_time").encode())
+
+
+def _event(reader: _Reader, data: bytes) -> Event:
+    event = read_event(reader.codec, data)
+    return event if reader.upcast is None else _guarded(reader.upcast.apply, event)
+
+
+def read_event(codec: Codec[Event], data: bytes) -> Event:
+    """The event in the data of a record. Raises UnusableError."""
+    return _guarded(codec.decode, data)
+
+
+def _guarded(read: Callable[[Any], T], value: Any) -> T:
     try:
-        for name, value in record.headers:
-            if name.startswith("ce_"):
-                if value is None:
-                    raise _UnusableError("headers", f"header {name!r} has a null value")
-                attributes[name[3:]] = value.decode()
-            elif (
-                value is not None
-                and record.value is not None
-                and name.lower() == "content-type"
-                and value.startswith(STRUCTURED)
-            ):
-                return _structured(record.value)
-    except UnicodeDecodeError:
-        raise _UnusableError("headers", f"header {name!r} is not UTF-8") from None
-    return Envelope(attributes, record.value)
-
-
-class _Structured(msgspec.Struct, rename={"content_type": "datacontenttype"}):
-    type: str | None = None
-    subject: str | None = None
-    time: str | None = None
-    aggregateversion: int | str | None = None
-    aggregateepoch: int | str | None = None
-    content_type: str | None = None
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    data_base64: str | None = None
-
-
-_structured_decoder = msgspec.json.Decoder(_Structured)
-
-
-def _structured(value: bytes) -> Envelope:
-    try:
-        event = _structured_decoder.decode(value)
-        data = bytes(event.data) if event.data_base64 is None else b64decode(event.data_base64, validate=True)
-    except (ValueError, RecursionError) as error:  # msgspec's errors and binascii's are ValueErrors
-        raise _UnusableError("headers", f"not a structured CloudEvent: {error}") from None
-    names = ("type", "subject", "time", "aggregateversion", "aggregateepoch")
-    attributes = {name: str(found) for name in names if (found := getattr(event, name)) is not None}
-    return Envelope(attributes, None if data == b"null" else data)
-
-
-def _required(attributes: Mapping[str, str], name: str) -> str:
-    value = attributes.get(name)
-    if not value:
-        raise _UnusableError("version" if name == "aggregateversion" else "headers", f"attribute {name!r} is missing")
-    return value
-
-
-def _number(text: str, lowest: int, what: str) -> int:
-    number = int(text) if _NUMBER.match(text) else -1
-    if not lowest <= number <= MAX_VERSION:
-        raise _UnusableError("version", f"the {what} is not a whole number from {lowest} to {MAX_VERSION}")
-    return number
-
-
-def _time_ms(attributes: Mapping[str, str], record: Record) -> int:
-    """The event's own time, or the log's, in milliseconds since 1970; times before that count as 0."""
-    text = attributes.get("time")
-    if text is None:
-        return max(0, record.timestamp_ms)
-    try:
-        return max(0, (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND)
-    except (ValueError, TypeError, OverflowError):  # TypeError: a time without a zone
-        raise _UnusableError("headers", "attribute 'time' is not an RFC 3339 time with a zone") from None
-
-
-def _event(codec: Codec[Event], data: bytes) -> Event:
-    try:
-        return codec.decode(data)
+        return read(value)
     except (WireError, OverflowError) as error:
-        raise _UnusableError("wire", str(error)) from None
+        raise UnusableError("wire", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _UnusableError("body", str(error)) from None
-    except Exception as error:  # noqa: BLE001 - an author's `__post_init__` may raise anything
-        raise _UnusableError("body", f"{type(error).__name__}: {error}") from None
+        raise UnusableError("body", str(error)) from None
+    except Exception as error:  # noqa: BLE001 - an author's `__post_init__` or upcast may raise anything
+        raise UnusableError("body", _told(error)) from None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS]

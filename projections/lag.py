@@ -17,13 +17,17 @@ class PartitionLag(msgspec.Struct, frozen=True, rename="camel"):
     """The report of one partition.
 
     `next` is the offset to read next, `end` the one after the log's last record (None before the first answer), `polled_ms` when
-    the log last answered, `event_time_ms` the time of the last event that was applied (None before the first).
+    the log last answered, `event_time_ms` the time of the last event that was applied (None before the first). `rate` is records
+    per second since the report before, `state` "running", "rebuilding" or "stopped: <why>", `owner` the worker's fence.
     """
 
     next: int
     end: int | None
     polled_ms: int
     event_time_ms: int | None = None
+    rate: float | None = None
+    state: str = "running"
+    owner: str | None = None
 
     @property
     def records(self) -> int | None:

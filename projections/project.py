@@ -1,9 +1,9 @@
-"""([outcome], current documents) -> ChangeSet: folds a batch of records into the new state of each aggregate.
+"""([outcome], current documents, what waits) -> ChangeSet: folds a batch of records into the new state of each aggregate.
 
 Invariants: pure and total; what comes out depends on the versions of the records, not on how often or in which batches they came:
     state topic      any newer (epoch, version) is taken, whatever is older or equal is a duplicate
-    domain events    the next version is folded, older or equal is a duplicate, a gap is set aside; a higher epoch starts anew
-                     with its version 1
+    domain events    the next version is folded, older or equal is a duplicate; behind a gap, or a record that cannot be used,
+                     later ones wait by version until the missing one comes; a higher epoch starts anew with its version 1
 """
 
 from __future__ import annotations
@@ -13,136 +13,198 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from projections.declare import Projection, View
+from projections.decode import Decoder
+from projections.entries import Entries, Moves
+from projections.parking import At, Queue, Versioned, poison
 from projections.record import Decoded, Ignored, Outcome, Poison
-from projections.store.document import Document
-from projections.store.keys import Entry, index_entries
-from projections.store.port import Change
+from projections.store.change import Append, Change, Waiting
+from projections.store.document import PARKED, Document
 from projections.wire import Codec
 
-Versioned: TypeAlias = Decoded | Ignored
+Placed: TypeAlias = Decoded | Ignored | Poison
+"""An outcome with a place in the history of its aggregate."""
 
-_NOWHERE: Final[frozenset[Entry]] = frozenset()
+_START: Final[At] = (0, 0)
 
 
 @dataclass
 class ChangeSet:
-    """What a batch comes to: one change per aggregate that moved, and the records that could not be used, in log order."""
+    """What a batch comes to in a bucket: the new state of each aggregate that moved or has more or less waiting behind it.
+
+    `removed` and `added` are members by list, `deltas` what is added by number; `appends` are for timelines. `set_aside` are
+    records of no aggregate; `parked` says of each record that waits from now on why it does. `released` counts those that no
+    longer do.
+    """
 
     changes: list[Change] = field(default_factory=list[Change])
+    removed: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    added: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    deltas: dict[str, int] = field(default_factory=dict[str, int])
+    appends: list[Append] = field(default_factory=list[Append])
     set_aside: list[Poison] = field(default_factory=list[Poison])
+    parked: list[Poison] = field(default_factory=list[Poison])
+    released: int = 0
     duplicates: int = 0
 
+    @property
+    def queued(self) -> int:
+        """How many records wait from now on."""
+        return len(self.parked)
 
-@dataclass
+
 class _Aggregate:
     """An aggregate while its records are folded: as it is stored, and as it is by now."""
 
-    stored: Document | None
-    stored_entries: frozenset[Entry]
-    document: Document | None
-    view: View | None
-    entries: frozenset[Entry]
+    __slots__ = ("at", "body", "id", "is_read", "moves", "queue", "stored", "time_ms", "view")
+
+    def __init__(self, id: str, stored: Document | None, queue: Queue) -> None:
+        self.id = id
+        self.stored = stored
+        self.queue = queue
+        self.at: At = stored.at if stored else _START
+        self.time_ms = stored.time_ms if stored else 0
+        self.body = stored.view if stored else None
+        self.view: View | None = None
+        self.is_read = self.body is None
+        self.moves = Moves()
 
 
 class Projector:
     """Folds the outcomes of one projection."""
 
-    def __init__(self, projection: Projection[Any, Any]) -> None:
-        self._projection = projection
+    def __init__(self, projection: Projection[Any, Any], decoder: Decoder | None = None) -> None:
+        self._view = projection.view
+        self._evolve = projection.evolve
+        self._state = projection.state
         self._codec: Codec[View] = Codec(projection.view)
+        self._entries = Entries(projection)
+        self._decode = (decoder or Decoder(projection)).decode
 
-    def project(self, outcomes: Sequence[Outcome], documents: Mapping[str, Document | None]) -> ChangeSet:
-        """Folds outcomes, in log order, onto the documents of all aggregates that they name."""
+    def project(
+        self,
+        outcomes: Sequence[Outcome],
+        documents: Mapping[str, Document | None],
+        queues: Mapping[str, Sequence[Waiting]],
+        now_ms: int,
+    ) -> ChangeSet:
+        """Folds outcomes, in log order, onto the documents of all aggregates that they name.
+
+        `queues` has what waits behind those that are flagged PARKED; a missing one is empty. An `Ignored` that is due moves the
+        version over a record that is not wanted any more.
+        """
         result = ChangeSet()
-        known: dict[str, _Aggregate] = {}
+        histories: dict[str, list[Placed]] = {}
         for outcome in outcomes:
-            if isinstance(outcome, Poison):
+            if isinstance(outcome, Poison) and outcome.id is None:
                 result.set_aside.append(outcome)
-            elif isinstance(outcome, Decoded | Ignored):
-                fault = self._take(outcome, known, documents, result)
-                if fault is not None:
-                    result.set_aside.append(fault)
-        for id, aggregate in known.items():
-            change = _change(id, aggregate)
-            if change is not None:
-                result.changes.append(change)
+            elif isinstance(outcome, _PLACED):
+                histories.setdefault(outcome.id, []).append(outcome)  # type: ignore[arg-type]  # placed, so it has an id
+        for id, history in histories.items():
+            aggregate = _Aggregate(id, documents.get(id), Queue(queues.get(id, ()), self._decode))
+            if aggregate.queue:
+                self._drain(aggregate)
+            for placed in history:
+                if not self._take(placed, aggregate):
+                    result.duplicates += 1
+            _tell(aggregate, now_ms, result)
         return result
 
-    def _take(
-        self,
-        outcome: Versioned,
-        known: dict[str, _Aggregate],
-        documents: Mapping[str, Document | None],
-        result: ChangeSet,
-    ) -> Poison | None:
-        """Moves one aggregate on by one record. Returns why it cannot."""
-        aggregate = known.get(outcome.id)
-        if aggregate is None:
-            document = documents[outcome.id]
-            try:
-                aggregate = self._read(outcome.id, document)
-            except Exception as error:  # noqa: BLE001 - a stored view of another shape: told, not raised
-                return Poison("evolve", f"the stored view cannot be read: {_told(error)}", outcome.record)
-            known[outcome.id] = aggregate
-        at = aggregate.document.at if aggregate.document else (0, 0)
-        if (outcome.epoch, outcome.version) <= at:
-            result.duplicates += 1
-            return None
-        if not self._projection.state and not _follows(outcome, at):
-            return Poison(
-                "gap", f"version {outcome.version} of epoch {outcome.epoch} after {at[1]} of {at[0]}", outcome.record
-            )
-        return self._fold(outcome, aggregate)
+    def _take(self, outcome: Placed, aggregate: _Aggregate) -> bool:
+        """Moves one aggregate on by one record, or parks that. False when it came before."""
+        at = (outcome.epoch, outcome.version)
+        if at <= aggregate.at:
+            return False
+        queue = aggregate.queue
+        if isinstance(outcome, Poison):
+            return queue.park(at, outcome, None)
+        if not self._is_due(at, aggregate):
+            return queue.park(at, _not_due(outcome, aggregate), outcome)
+        fault = self._fold(outcome, aggregate)
+        if fault is not None:
+            return queue.park(at, fault, outcome)
+        if queue:
+            queue.release_through(at)
+            self._drain(aggregate)
+        return True
 
-    def _read(self, id: str, document: Document | None) -> _Aggregate:
-        if document is None or document.view is None:
-            return _Aggregate(document, _NOWHERE, document, None, _NOWHERE)
-        view = self._codec.decode(document.view)
-        entries = frozenset(index_entries(self._projection.indexes, id, view))
-        return _Aggregate(document, entries, document, view, entries)
+    def _drain(self, aggregate: _Aggregate) -> None:
+        """Folds what waits as far as it is due and can be used; on a state topic whatever can be used."""
+        for at in aggregate.queue.places():
+            if self._is_due(at, aggregate):
+                outcome = aggregate.queue.usable(at)
+                if outcome is not None and self._fold(outcome, aggregate) is None:
+                    aggregate.queue.release_through(at)
+
+    def _is_due(self, at: At, aggregate: _Aggregate) -> bool:
+        """Whether a newer version may be folded now."""
+        if self._state:
+            return True
+        epoch, version = aggregate.at
+        return at[1] == version + 1 if at[0] == epoch else at[1] == 1
 
     def _fold(self, outcome: Versioned, aggregate: _Aggregate) -> Poison | None:
         """Folds one record that is due. The aggregate stays as it is when the author's code fails."""
-        view, entries = aggregate.view, aggregate.entries
-        body = aggregate.document.view if aggregate.document else None
-        if aggregate.document and outcome.epoch > aggregate.document.epoch and not self._projection.state:
-            view, entries, body = None, _NOWHERE, None
-        if isinstance(outcome, Decoded):
+        starts_anew = not self._state and outcome.epoch > aggregate.at[0]
+        if isinstance(outcome, Decoded) or (starts_anew and aggregate.body is not None):
             try:
-                view = None if outcome.event is None else self._projection.evolve(view, outcome.event)
-                body = None if view is None else self._encode(view)
-                entries = frozenset(index_entries(self._projection.indexes, outcome.id, view))
+                old = self._read(aggregate)
+                view = body = None
+                if isinstance(outcome, Decoded) and outcome.event is not None:
+                    view = self._evolve(None if starts_anew else old, outcome.event)
+                    body = None if view is None else self._encode(view)
+                self._entries.move(aggregate.id, old, view, aggregate.moves)
             except Exception as error:  # noqa: BLE001 - whatever the author's code raises, the record is at hand
-                return Poison("evolve", _told(error), outcome.record)
-        aggregate.view, aggregate.entries = view, entries
-        aggregate.document = Document(outcome.epoch, outcome.version, outcome.time_ms, body)
+                return poison(outcome, "evolve", f"{type(error).__name__}: {error}")
+            aggregate.view, aggregate.body = view, body
+        aggregate.at = (outcome.epoch, outcome.version)
+        aggregate.time_ms = outcome.time_ms
         return None
 
+    def _read(self, aggregate: _Aggregate) -> View | None:
+        if not aggregate.is_read:
+            try:
+                aggregate.view = self._codec.decode(aggregate.body or b"")
+            except Exception as error:
+                raise ValueError(f"the stored view cannot be read: {error}") from error
+            aggregate.is_read = True
+        return aggregate.view
+
     def _encode(self, view: View) -> bytes:
-        if type(view) is not self._projection.view:
-            raise TypeError(f"evolve returned {type(view).__name__}, not {self._projection.view.__name__}")
+        if type(view) is not self._view:
+            raise TypeError(f"evolve returned {type(view).__name__}, not {self._view.__name__}")
         return self._codec.encode(view)
 
 
-def _change(id: str, aggregate: _Aggregate) -> Change | None:
-    if aggregate.document is None or aggregate.document is aggregate.stored:
-        return None
-    return Change(
-        id=id,
-        base=aggregate.stored.at if aggregate.stored else None,
-        document=aggregate.document,
-        removed=aggregate.stored_entries - aggregate.entries,
-        added=aggregate.entries - aggregate.stored_entries,
-    )
+_PLACED: Final = (Decoded, Ignored, Poison)
 
 
-def _follows(outcome: Versioned, at: tuple[int, int]) -> bool:
-    """Whether a record is the next one of a history that stands at `at`."""
-    epoch, version = at
-    if outcome.epoch == epoch:
-        return outcome.version == version + 1
-    return outcome.version == 1
+def _not_due(outcome: Versioned, aggregate: _Aggregate) -> Poison:
+    epoch, version = aggregate.at
+    told = f"version {outcome.version} of epoch {outcome.epoch} after {version} of {epoch}"
+    first = aggregate.queue.places()[:1]
+    is_behind = bool(first) and first[0] < (outcome.epoch, outcome.version)
+    return poison(outcome, "behind" if is_behind else "gap", told)
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _tell(aggregate: _Aggregate, now_ms: int, result: ChangeSet) -> None:
+    """Adds what became of an aggregate."""
+    stored, queue = aggregate.stored, aggregate.queue
+    was = stored.flags if stored else 0
+    flags = was | PARKED if queue else was & ~PARKED
+    queued, released = queue.queued(now_ms), queue.released()
+    if aggregate.at == (stored.at if stored else _START) and flags == was and not queued and not released:
+        return
+    document = Document(*aggregate.at, aggregate.time_ms, aggregate.body, flags)
+    result.changes.append(Change(aggregate.id, stored, document, queued, released))
+    result.parked += queue.parked()
+    result.released += len(released)
+    moves = aggregate.moves
+    for name, member in moves.removed:
+        result.removed.setdefault(name, []).append(member)
+    for name, member in moves.added:
+        result.added.setdefault(name, []).append(member)
+    for name, amount in moves.deltas.items():
+        if total := result.deltas.get(name, 0) + amount:
+            result.deltas[name] = total
+        else:
+            result.deltas.pop(name, None)

@@ -1,6 +1,6 @@
 """An entry of the quarantine as JSON: the whole record that was set aside, where it was, and why.
 
-Invariants: pure; nothing of the record is lost, so that it can be published or applied again.
+Invariants: pure; nothing of the record is lost: the entry turns into the record again, to be decoded once more or published.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from projections.record import Poison
-from projections.store.port import SetAside
+from projections.record import Poison, Record
+from projections.store.change import SetAside, Waiting
+from projections.store.keys import queue_place
 
 
 class QuarantineEntry(msgspec.Struct, frozen=True, rename="camel"):
-    """What is kept of a record, bytes as base64 in JSON. `when` is when it was set aside."""
+    """What is kept of a record, bytes as base64 in JSON. `when` is when it was set aside.
+
+    `id`, `epoch`, `version` and `event_time_ms` are there when its place in the history of its aggregate is known: it then waits
+    in the aggregate's queue.
+    """
 
     cause: str
     detail: str
@@ -26,6 +31,17 @@ class QuarantineEntry(msgspec.Struct, frozen=True, rename="camel"):
     headers: tuple[tuple[str, bytes | None], ...]
     timestamp_ms: int
     when: datetime
+    id: str | None = None
+    epoch: int | None = None
+    version: int | None = None
+    event_time_ms: int | None = None
+
+    def record(self) -> Record:
+        """The record as the log gave it."""
+        fault = self.detail if self.cause == "unreadable" else None
+        return Record(
+            self.topic, self.partition, self.offset, self.key, self.value, self.headers, self.timestamp_ms, fault
+        )
 
 
 _decoder = msgspec.json.Decoder(QuarantineEntry)
@@ -40,6 +56,7 @@ def coordinates(poison: Poison) -> str:
 def set_aside(poison: Poison, now_ms: int) -> SetAside:
     """What the store keeps of a poison record."""
     record = poison.record
+    has_place = poison.id is not None
     entry = QuarantineEntry(
         cause=poison.cause,
         detail=poison.detail.encode(errors="backslashreplace").decode(),  # an author's words may hold lone surrogates
@@ -51,8 +68,18 @@ def set_aside(poison: Poison, now_ms: int) -> SetAside:
         headers=record.headers,
         timestamp_ms=record.timestamp_ms,
         when=datetime.fromtimestamp(now_ms / 1000, UTC),
+        id=poison.id,
+        epoch=poison.epoch if has_place else None,
+        version=poison.version if has_place else None,
+        event_time_ms=poison.time_ms if has_place else None,
     )
     return SetAside(coordinates(poison), msgspec.json.encode(entry))
+
+
+def waiting(poison: Poison, now_ms: int) -> Waiting:
+    """What the store keeps of a record that waits behind its aggregate."""
+    kept = set_aside(poison, now_ms)
+    return Waiting(queue_place(poison.epoch, poison.version), kept.coordinates, kept.entry)
 
 
 def read_entry(data: bytes) -> QuarantineEntry:

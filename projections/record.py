@@ -14,6 +14,9 @@ from projections.declare import Event
 MAX_VERSION: Final = 2**31 - 1
 """Largest version and epoch of an aggregate: GraphQL's `Int` is 32 bits, signed."""
 
+DETAIL_CHARACTERS: Final = 500
+"""Of what an author's code says when it fails; it may quote a megabyte."""
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One entry of a log.
@@ -62,17 +65,39 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """A good record of another kind of aggregate that shares the topic: it moves the position, nothing else."""
+    """A good record of another kind of aggregate that shares the topic, or one that a timeline keeps out.
 
+    It moves the position, nothing else.
+    """
+
+    record: Record
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A record that a timeline keeps: whose timeline, the event's id, what orders the entry, and the entry as JSON."""
+
+    key: str
+    event_id: str
+    time_ms: int
+    member: bytes
+    entry: bytes
     record: Record
 
 
 class Poison(msgspec.Struct, frozen=True):
-    """A record that cannot be used. `cause` is one of the names in `CAUSES`, `detail` is for a person."""
+    """A record that cannot be used. `cause` is one of the names in `CAUSES`, `detail` is for a person.
+
+    `id`, `epoch` and `version` are its place in the history of its aggregate, where that much could be read: it then parks the
+    aggregate. `id` is None where it could not.
+    """
 
     cause: str
     detail: str
     record: Record
+    id: str | None = None
+    epoch: int = 0
+    version: int = 0
+    time_ms: int = 0
 
 
 CAUSES: Final = {
@@ -84,7 +109,8 @@ CAUSES: Final = {
     "tombstone": "a null value on a topic of domain events",
     "unreadable": "the log's own encoding of the record is broken, such as a header name that is not UTF-8",
     "gap": "an earlier version of the aggregate has not been seen",
-    "evolve": "evolve raised, or returned a view that has no wire form",
+    "evolve": "evolve, or a timeline's entry, raised or returned what has no wire form, or what a measure cannot hold",
+    "behind": "a good record, behind one of its aggregate that cannot be used",
 }
 
-Outcome: TypeAlias = Decoded | Ignored | Heartbeat | Foreign | Poison
+Outcome: TypeAlias = Decoded | Ignored | Moment | Heartbeat | Foreign | Poison

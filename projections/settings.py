@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ GATEWAY_NAMES: Final = frozenset(
 """Settings of the other process: one environment may serve both."""
 _FILE: Final = "_FILE"
 _METADATA: Final = "setting"
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
+"""What Kafka allows in the name of a group, with room for a projection's name and generation behind it."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,12 @@ def _hosts(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not _PLAIN_NAME.match(text):
+        raise ValueError(f"{text[:40]!r}")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -197,6 +206,7 @@ def _names(text: str) -> tuple[str, ...]:
 FLAG: Final = Kind("0 or 1", "1", _flag)
 REDIS_URL: Final = Kind("the URL of a Redis or Valkey server", "redis://127.0.0.1:6379", _redis_url)
 HOSTS: Final = Kind("a list host:port,host:port", "127.0.0.1:9092", _hosts)
+NAME: Final = Kind("a name of letters, digits, '.', '_' and '-'", "headrace", _name)
 NAMES: Final = Kind("a list of names", "orders,payments", _names)
 
 
@@ -207,6 +217,8 @@ class WorkerSettings:
     kafka_bootstrap: str = setting("brokers to ask for the others", HOSTS)
     redis_url: str = setting("where the read models are kept", REDIS_URL, secret=True)
     projections: tuple[str, ...] = setting("projections to run; all of the catalog when left out", NAMES, default=())
+    redis_cluster: bool = setting("the store is a Redis Cluster", FLAG, default=False)
+    group: str = setting("prefix of the consumer groups, one per projection", NAME, default="headrace")
     buckets: int = setting(
         "shares of a projection: 1 on a single server, 16 on a cluster", integer(1, 1024, example=1), default=1
     )
@@ -218,6 +230,12 @@ class WorkerSettings:
     )
     quarantine_max: int = setting(
         "records that a bucket's quarantine may hold", integer(0, 1_000_000, example=10_000), default=10_000
+    )
+    queue_max: int = setting(
+        "records that may wait behind one aggregate", integer(1, 100_000, example=1_000), default=1_000
+    )
+    failure_burst_percent: int = setting(
+        "stop a projection when so many of its last 500 records fail; 0: never", integer(0, 100, example=50), default=50
     )
     exit_on_stdin_eof: bool = setting("stop when standard input ends, for a supervisor", FLAG, default=False)
     log_level: str = setting(

@@ -1,136 +1,148 @@
-"""What an operator asks of the projections: where each stands, and what was set aside. Read from the store alone.
+"""Where each projection and timeline stands: per bucket and partition for programs, per partition for people.
 
-Invariants: `progress` and `set_aside_in` only read; the tables are for people, the JSON for programs.
+Invariants: only reads, and from the store alone; what a worker said more than SILENT_MS ago is not taken for how things are.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
-from projections.declare import Projection
-from projections.lag import read_report
-from projections.quarantine import QuarantineEntry, read_entry
-from projections.store.keys import Bucket
-from projections.store.redis import RedisStore
+from projections.lag import Lag, PartitionLag, read_report
+from projections.log.port import Partition
+from projections.operate.aside import Aside, OperatorStore, buckets_of, read_aside
+from projections.operate.screen import table
+from projections.runtime import Definition
+from projections.store.change import Standing
+from projections.timeline import Timeline
+
+SILENT_MS: Final = 5_000
+"""A worker reports every second; one that was silent for five is not known to be running."""
+SILENT: Final = "silent"
+NEVER_RAN: Final = "never ran"
 
 
-class Progress(msgspec.Struct, frozen=True, rename="camel"):
-    """One partition of a bucket, and how many of its records are in the quarantine.
+class PartitionStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """One partition of a bucket. `partition` is `<topic>/<number>`; None, as all that follows from it, before a first run.
 
-    `end`, `lag` and `polled_ms` are as last reported, None when the projector never did.
+    `position` is what is stored, `end`, `rate` (records per second), `owner` (the worker) and `polled_ms` (when the log last
+    answered) are as last reported. `lag` is in records, None while the end is not known. `state` is the worker's own word
+    ("running", "rebuilding", "stopped: <why>"), "silent" when it reports no more, "never ran" when it never did. `built` and the
+    counts are from the store: `parked` aggregates, `set_aside` records, those that wait behind others included.
     """
 
     projection: str
+    kind: str
     generation: int
     bucket: int
-    partition: str
+    partition: str | None
     position: int
     end: int | None
     lag: int | None
+    staleness_ms: int | None
+    rate: float | None
+    state: str
+    owner: str | None
+    built: bool
+    parked: int
+    set_aside: int
     polled_ms: int | None
     event_time_ms: int | None
-    set_aside: int = 0
 
 
-def buckets_of(projection: Projection[Any, Any], buckets: int) -> list[Bucket]:
-    """The buckets of a projection's generation."""
-    return [Bucket(projection.name, projection.version, number) for number in range(buckets)]
-
-
-async def progress(store: RedisStore, projections: Sequence[Projection[Any, Any]], buckets: int) -> list[Progress]:
-    """Where each projection stands, per bucket and partition. Raises StoreError."""
-    found: list[Progress] = []
-    for projection in projections:
-        places = buckets_of(projection, buckets)
-        reports = await store.reports(places)
-        for bucket, report in zip(places, reports, strict=True):
+async def read_status(
+    store: OperatorStore, sources: Sequence[Definition], buckets: int, now_ms: int
+) -> list[PartitionStatus]:
+    """Where they stand, per bucket and partition; a generation has as many buckets as it was built with. Raises StoreError."""
+    found: list[PartitionStatus] = []
+    for source in sources:
+        places = await buckets_of(store, source, buckets)
+        for bucket, report in zip(places, await store.reports(places), strict=True):
+            standing = await store.standing(bucket)
+            aside = await read_aside(store, bucket)
             lags = read_report(report)
-            stored = await store.positions(bucket)
-            aside = Counter(place.rpartition("/")[0] for place in await store.quarantined(bucket))
-            for at in sorted(lags.keys() | stored.keys()):
-                lag = lags.get(at)
-                position = stored.get(at, 0)
-                found.append(
-                    Progress(
-                        projection=projection.name,
-                        generation=projection.version,
-                        bucket=bucket.number,
-                        partition=str(at),
-                        position=position,
-                        end=lag.end if lag else None,
-                        lag=None if lag is None or lag.end is None else max(0, lag.end - position),
-                        polled_ms=lag.polled_ms if lag else None,
-                        event_time_ms=lag.event_time_ms if lag else None,
-                        set_aside=aside[str(at)],
-                    )
-                )
+            known: list[Partition | None] = [*sorted(lags.keys() | standing.positions.keys() | aside.partitions)]
+            found += [_status(source, bucket.number, at, lags, standing, aside, now_ms) for at in known or [None]]
     return found
 
 
-async def set_aside_in(
-    store: RedisStore, projections: Sequence[Projection[Any, Any]], buckets: int
-) -> list[tuple[str, QuarantineEntry]]:
-    """What was set aside, with the projection's name, in the order of the logs. Raises StoreError."""
-    found: list[tuple[str, QuarantineEntry]] = []
-    for projection in projections:
-        for bucket in buckets_of(projection, buckets):
-            entries = await store.quarantined(bucket)
-            found += [(projection.name, read_entry(entry)) for entry in entries.values()]
-    return sorted(found, key=lambda row: (row[0], row[1].topic, row[1].partition, row[1].offset))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns, padded; None as a dash."""
-    cells = [header, *[["-" if cell is None else str(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def progress_table(rows: Sequence[Progress], now_ms: int) -> str:
-    """One line per partition, with the time since the projector last asked the log."""
-    header = ("projection", "generation", "bucket", "partition", "position", "end", "lag", "aside", "polled")
-    return table(
-        header,
-        [
-            (
-                row.projection,
-                row.generation,
-                row.bucket,
-                row.partition,
-                row.position,
-                row.end,
-                row.lag,
-                row.set_aside,
-                _ago(row, now_ms),
-            )
-            for row in rows
-        ],
+def _status(
+    source: Definition,
+    bucket: int,
+    at: Partition | None,
+    lags: Mapping[Partition, PartitionLag],
+    standing: Standing,
+    aside: Aside,
+    now_ms: int,
+) -> PartitionStatus:
+    lag = None if at is None else lags.get(at)
+    position = 0 if at is None else standing.positions.get(at, 0)
+    behind = None if lag is None or lag.end is None else max(0, lag.end - position)
+    polled_ms = None if lag is None else lag.polled_ms
+    return PartitionStatus(
+        projection=source.name,
+        kind="timeline" if isinstance(source, Timeline) else "projection",
+        generation=source.version,
+        bucket=bucket,
+        partition=None if at is None else str(at),
+        position=position,
+        end=lag.end if lag else None,
+        lag=behind,
+        staleness_ms=Lag(behind, lag.polled_ms, lag.event_time_ms).staleness_ms(now_ms) if lag else None,
+        rate=lag.rate if lag and not _is_silent(lag, now_ms) else None,
+        state=_state(lag, now_ms),
+        owner=lag.owner if lag else None,
+        built=standing.is_built,
+        parked=0 if at is None else aside.parked_in(at),
+        set_aside=0 if at is None else aside.records_in(at),
+        polled_ms=polled_ms,
+        event_time_ms=lag.event_time_ms if lag else None,
     )
 
 
-def quarantine_table(rows: Sequence[tuple[str, QuarantineEntry]]) -> str:
-    """One line per record: where it is in the log, and why it was set aside."""
-    header = ("projection", "coordinates", "cause", "detail", "key", "when")
-    return table(
-        header,
-        [
-            (
-                name,
-                f"{entry.topic}/{entry.partition}/{entry.offset}",
-                entry.cause,
-                entry.detail.splitlines()[0] if entry.detail else None,
-                None if entry.key is None else ascii(entry.key.decode(errors="replace"))[1:-1],
-                entry.when.isoformat(timespec="seconds"),
-            )
-            for name, entry in rows
-        ],
+def _is_silent(lag: PartitionLag, now_ms: int) -> bool:
+    return now_ms - lag.polled_ms >= SILENT_MS
+
+
+def _state(lag: PartitionLag | None, now_ms: int) -> str:
+    """A stopped projection asks the log no more, so that it stopped is the newer word."""
+    if lag is None:
+        return NEVER_RAN
+    if lag.state.startswith("stopped") or not _is_silent(lag, now_ms):
+        return lag.state
+    return SILENT
+
+
+HEADER: Final = (
+    "projection", "gen", "partition", "position", "end", "lag", "stale", "rate/s", "parked", "aside", "built", "state", "owner",
+)  # fmt: skip
+
+
+def status_table(rows: Sequence[PartitionStatus]) -> str:
+    """One line per partition over its buckets: the position furthest behind, and the sums of what was set aside."""
+    merged: dict[tuple[str, int, str | None], list[PartitionStatus]] = {}
+    for row in rows:
+        merged.setdefault((row.projection, row.generation, row.partition), []).append(row)
+    return table(HEADER, [_line(shares) for shares in merged.values()])
+
+
+def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:
+    slowest = min(shares, key=lambda share: share.position)
+    built = sum(share.built for share in shares)
+    return (
+        slowest.projection,
+        slowest.generation,
+        slowest.partition,
+        slowest.position,
+        slowest.end,
+        slowest.lag,
+        None if slowest.staleness_ms is None else f"{slowest.staleness_ms / 1000:.1f} s",
+        None if slowest.rate is None else f"{slowest.rate:.0f}",
+        sum(share.parked for share in shares),
+        sum(share.set_aside for share in shares),
+        "yes" if built == len(shares) else "no" if len(shares) == 1 else f"{built} of {len(shares)}",
+        slowest.state,
+        slowest.owner,
     )
-
-
-def _ago(row: Progress, now_ms: int) -> str | None:
-    return None if row.polled_ms is None else f"{max(0, now_ms - row.polled_ms) / 1000:.1f} s ago"

@@ -34,18 +34,19 @@ DUPLICATES: Final = Metric(
 SET_ASIDE: Final = Metric(
     "headrace.projector.set_aside", "counter", "{record}", "Records put into the quarantine", ("projection", "cause")
 )
-REGRESSIONS: Final = Metric(
-    "headrace.projector.regressions", "counter", "{regression}", "Times the store had lost its tail"
-)
-CONFLICTS: Final = Metric(
-    "headrace.projector.conflicts", "counter", "{conflict}", "Times a batch had to be folded again"
+SETBACKS: Final = Metric(
+    "headrace.projector.setbacks",
+    "counter",
+    "{setback}",
+    "Times the store was not as it was left (FencedError, RegressedError, ConflictedError), and work went back to it",
+    ("projection", "error"),
 )
 OUTAGES: Final = Metric(
     "headrace.projector.outages", "counter", "{outage}", "Times the store or the log failed", ("projection", "error")
 )
 APPLY_DURATION: Final = Metric("headrace.projector.apply.duration", "histogram", "s", "Time of one atomic change")
 
-METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, REGRESSIONS, CONFLICTS, OUTAGES, APPLY_DURATION)
+METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, SETBACKS, OUTAGES, APPLY_DURATION)
 
 
 class Instruments:
@@ -57,8 +58,7 @@ class Instruments:
         self.applied = _counter(meter, APPLIED)
         self.duplicates = _counter(meter, DUPLICATES)
         self.set_aside = _counter(meter, SET_ASIDE)
-        self.regressions = _counter(meter, REGRESSIONS)
-        self.conflicts = _counter(meter, CONFLICTS)
+        self.setbacks = _counter(meter, SETBACKS)
         self.outages = _counter(meter, OUTAGES)
         self.apply_duration: Histogram = meter.create_histogram(
             APPLY_DURATION.name, APPLY_DURATION.unit, APPLY_DURATION.description

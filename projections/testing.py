@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final, Generic, TypeVar
 
 from projections.declare import Event, Projection, View
-from projections.store.keys import index_entries, member_id
+from projections.entries import Entries, index_entries, units
+from projections.store.keys import LEFT_OUT, filter_text, index_list, measure_list, member
 from projections.wire import Codec
 
 V = TypeVar("V", bound=View)
@@ -37,9 +38,26 @@ class Given(Generic[V]):
 
     def expect_listed(self, index: str, *values: str) -> Given[V]:
         """Fails unless the row is in that list; `values` as in the index's filters, "*" for one that is left out."""
-        entries = index_entries(self._projection.indexes, self._key, self.view)
-        found = {(entry.list_name, entry.values) for entry in entries if member_id(entry.member) == self._key}
-        assert (index, values) in found, f"\nexpected in {index} {values}\nfound in {sorted(found)}"  # noqa: S101
+        lists = {entry.list for entry in index_entries(self._projection, self._key, self.view)}
+        wanted = index_list(index, [value if value == LEFT_OUT else filter_text(value) for value in values])
+        assert wanted in lists, f"\nexpected in {wanted}\nfound in    {sorted(lists)}"  # noqa: S101
+        return self
+
+    def expect_measured(self, measure: str, by: Any, value: Any) -> Given[V]:
+        """Fails unless this is what the row adds to a measure that is kept by `by`: a number for a count or a total, the value
+        that is compared for a least or largest one; 0, or None, where it does not count.
+        """
+        declared = self._projection.measure(measure)
+        name = measure_list(measure, filter_text(by))
+        entries = Entries(self._projection)
+        if declared.is_extreme:
+            lists = {entry.list: entry.member for entry in entries.lists(self._key, self.view)}
+            found: Any = lists.get(name)
+            wanted: Any = None if value is None else member(value, self._key)
+        else:
+            found = entries.numbers(self.view).get(name, 0)
+            wanted = units(value, 0 if declared.kind == "count" else declared.places)
+        assert found == wanted, f"\nexpected {name} {wanted!r}\nfound    {found!r}"  # noqa: S101
         return self
 
 

@@ -13,13 +13,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from projections.consume import Consumer
-from projections.declare import Projection
 from projections.errors import DefinitionError, SettingsError, StoreUnavailableError
 from projections.log.kafka import KafkaLog
 from projections.pause import event_within
+from projections.runtime import Definition
 from projections.settings import WorkerSettings
 from projections.store.redis import RedisStore
 from projections.telemetry import Instruments
@@ -30,7 +30,7 @@ STOP_WITHIN_S: Final = 4.0
 STORE_RETRY_S: Final = 0.5
 
 
-def distinct(projections: Sequence[Projection[Any, Any]]) -> tuple[Projection[Any, Any], ...]:
+def distinct(projections: Sequence[Definition]) -> tuple[Definition, ...]:
     """The projections. Raises DefinitionError when two have one name: they would write to the same keys."""
     seen: set[str] = set()
     for projection in projections:
@@ -44,7 +44,7 @@ def distinct(projections: Sequence[Projection[Any, Any]]) -> tuple[Projection[An
     return tuple(projections)
 
 
-def selected(projections: Sequence[Projection[Any, Any]], names: Sequence[str]) -> tuple[Projection[Any, Any], ...]:
+def selected(projections: Sequence[Definition], names: Sequence[str]) -> tuple[Definition, ...]:
     """The projections of these names, each once, all when none is given.
 
     Raises SettingsError for a name that is not in the catalog, DefinitionError when two have one name.
@@ -58,9 +58,19 @@ def selected(projections: Sequence[Projection[Any, Any]], names: Sequence[str]) 
     return tuple(known[name] for name in dict.fromkeys(names)) if names else tuple(projections)
 
 
+def open_store(settings: WorkerSettings) -> RedisStore:
+    """The store that the settings name; nothing is sent yet."""
+    return RedisStore(
+        settings.redis_url,
+        cluster=settings.redis_cluster,
+        quarantine_max=settings.quarantine_max,
+        queue_max=settings.queue_max,
+    )
+
+
 async def run(
     settings: WorkerSettings,
-    projections: Sequence[Projection[Any, Any]],
+    projections: Sequence[Definition],
     stop: asyncio.Event,
     ready: Callable[[], None],
 ) -> None:
@@ -70,8 +80,8 @@ async def run(
     set up.
     """
     projections = distinct(projections)
-    store = RedisStore(settings.redis_url, quarantine_max=settings.quarantine_max)
-    logs = [KafkaLog(settings.kafka_bootstrap, fetch_max_wait_ms=settings.fetch_max_wait_ms) for _ in projections]
+    store = open_store(settings)
+    logs = [_log(settings, projection) for projection in projections]
     instruments = Instruments()
     consumers = [
         Consumer(
@@ -81,6 +91,7 @@ async def run(
             instruments=instruments,
             buckets=settings.buckets,
             batch_records=settings.batch_records,
+            failure_burst_percent=settings.failure_burst_percent,
         )
         for projection, log in zip(projections, logs, strict=True)
     ]
@@ -91,6 +102,15 @@ async def run(
         for log in logs:
             await log.close()
         await store.close()
+
+
+def _log(settings: WorkerSettings, projection: Definition) -> KafkaLog:
+    """A member of the projection's own group: what slows or stops one projection leaves the others alone."""
+    return KafkaLog(
+        settings.kafka_bootstrap,
+        group=f"{settings.group}.{projection.name}.{projection.version}",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+    )
 
 
 async def _store_is_fit(store: RedisStore, stop: asyncio.Event) -> bool:

@@ -1,5 +1,6 @@
 """Floor 2: the graph, per bounded context. Here are the names an author of a graph needs, and no others."""
 
+from schema.activity import Activity
 from schema.declare import (
     BoundedContext,
     Connection,
@@ -19,8 +20,10 @@ from schema.declare import (
     part,
 )
 from schema.marks import RowRule
+from schema.per_key import measure, timeline
 
 __all__ = [
+    "Activity",
     "BoundedContext",
     "Connection",
     "Example",
@@ -36,6 +39,8 @@ __all__ = [
     "find",
     "get",
     "many",
+    "measure",
     "one",
     "part",
+    "timeline",
 ]

@@ -1,6 +1,6 @@
 """The bounded contexts that are composed, one line each."""
 
-from schema.contexts import catalog, customers, orders, payments, shipping
+from schema.contexts import activity, catalog, customers, orders, payments, shipping
 from schema.declare import BoundedContext
 
 CONTEXTS: tuple[BoundedContext, ...] = (
@@ -9,4 +9,5 @@ CONTEXTS: tuple[BoundedContext, ...] = (
     orders.context,
     payments.context,
     shipping.context,
+    activity.context,
 )

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from projections.declare import Projection
+from projections.measure import Measure
+from projections.timeline import Timeline
+from schema.activity import Activity
 from schema.paging import Window
 
 
@@ -45,7 +48,7 @@ class Row(Protocol):
 class RowPage:
     """A page of rows with their places in the list (see projections.store.port.Page)."""
 
-    rows: Sequence[tuple[bytes, Row]]
+    rows: Sequence[tuple[bytes, Row | Activity]]
     total: int
     has_previous: bool
     has_next: bool
@@ -62,6 +65,15 @@ class Rows(Protocol):
         self, projection: Projection[Any, Any], index: str, filters: Mapping[str, Any], window: Window
     ) -> Awaitable[RowPage]:
         """A page of an index; `filters` by field name, optional ones may be missing."""
+        ...
+
+    def measure(self, projection: Projection[Any, Any], measure: Measure[Any], value: Any) -> Awaitable[Any]:
+        """A measure for one value of what it is kept by: a count as an int, a total in the type of its field (0 without rows),
+        an extreme in that type or None."""
+        ...
+
+    def timeline(self, timeline: Timeline[Any], key: str, window: Window) -> Awaitable[RowPage]:
+        """A page of somebody's timeline, newest first: its rows are of type Activity."""
         ...
 
 

@@ -1,9 +1,9 @@
 """A gateway in the test's own process, over any store and a network of the test's making."""
 
 import base64
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,9 +13,14 @@ from gateway.compose import compose
 from gateway.settings import GatewaySettings, gateway_settings
 from projections.catalog import PROJECTIONS
 from projections.declare import Projection, View
+from projections.entries import Entries, Moves
+from projections.log.port import Partition
+from projections.store import keys
+from projections.store.change import Append, Applied, BucketChange, Change
 from projections.store.document import Document
-from projections.store.keys import Bucket, bucket_of, index_entries
-from projections.store.port import Applied, BucketChange, Change, ProjectorStore, ReaderStore
+from projections.store.keys import Bucket, bucket_of
+from projections.store.port import ProjectorStore, ReaderStore
+from projections.timeline import Happening, Timeline
 from projections.wire import Codec
 from schema.catalog import CONTEXTS
 
@@ -84,6 +89,9 @@ def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
     return call
 
 
+MARK: Final = Partition("marked", 0)
+
+
 async def put(
     store: ProjectorStore,
     projection: Projection[Any, Any],
@@ -91,18 +99,56 @@ async def put(
     view: View | None,
     version: int = 1,
     buckets: int = 1,
+    *,
+    flags: int = 0,
 ) -> None:
-    """Stores a view as the projector would, whatever was there."""
+    """Stores a view as the projector would, whatever was there, in a bucket that is built."""
     bucket = Bucket(projection.name, projection.version, bucket_of(id, buckets))
     codec: Codec[View] = Codec(projection.view)
     (old,) = await store.documents(bucket, [id])
-    old_view = codec.decode(old.view) if old and old.view else None
-    change = Change(
-        id,
-        old.at if old else None,
-        Document(0, version, 0, codec.encode(view) if view else None),
-        frozenset(index_entries(projection.indexes, id, old_view)),
-        frozenset(index_entries(projection.indexes, id, view)),
+    moves = Moves()
+    Entries(projection).move(id, codec.decode(old.view) if old and old.view else None, view, moves)
+    document = Document(0, version, 0, codec.encode(view) if view else None, flags)
+    change = BucketChange(
+        bucket,
+        [Change(id, old, document)],
+        removed=_by_list(moves.removed),
+        added=_by_list(moves.added),
+        deltas={name: delta for name, delta in moves.deltas.items() if delta},
+        caught_up=[MARK],
+        partitions=[MARK],
     )
-    outcome = await store.apply(BucketChange(bucket, [change]))
+    outcome = await store.apply(change)
     assert isinstance(outcome, Applied), outcome
+
+
+def _by_list(places: Iterable[tuple[str, bytes]]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for name, member in places:
+        found.setdefault(name, []).append(member)
+    return found
+
+
+async def happen(
+    store: ProjectorStore, timeline: Timeline[Any], key: str, happening: Happening, buckets: int = 1
+) -> None:
+    """Appends an entry to somebody's timeline as the projector would, in a bucket that is built."""
+    bucket = Bucket(timeline.name, timeline.version, bucket_of(key, buckets))
+    member = keys.member(happening.at, happening.event_id)
+    append = Append(key, happening.event_id, member, Codec(Happening).encode(happening))
+    change = BucketChange(
+        bucket, appends=[append], timeline_bound=timeline.bound, caught_up=[MARK], partitions=[MARK]
+    )
+    outcome = await store.apply(change)
+    assert isinstance(outcome, Applied), outcome
+
+
+async def mark_built(
+    store: ProjectorStore, models: Iterable[Projection[Any, Any] | Timeline[Any]] = PROJECTIONS, buckets: int = 1
+) -> None:
+    """Every bucket of these read models is built, and what is not in it is not there."""
+    for model in models:
+        for number in range(buckets):
+            bucket = Bucket(model.name, model.version, number)
+            outcome = await store.apply(BucketChange(bucket, caught_up=[MARK], partitions=[MARK]))
+            assert isinstance(outcome, Applied), outcome

@@ -3,13 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from projections.contexts.activity import activity
 from projections.contexts.catalog import ProductView, product_docs
 from projections.contexts.customers import CustomerView, customer_docs
 from projections.contexts.orders import Line, OrderStatus, OrderView, order_docs
 from projections.contexts.payments import PaymentStatus, PaymentView, payment_docs
 from projections.contexts.shipping import ShipmentStatus, ShipmentView, shipment_docs
 from projections.store.port import ProjectorStore
-from tests.serving import put
+from projections.timeline import Happening
+from tests.serving import happen, mark_built, put
 
 DAY_ONE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,8 +69,24 @@ def shipment(order_id: str = "o-1") -> ShipmentView:
     )
 
 
+def happening(number: int = 1) -> Happening:
+    """An order was placed; `number` counts the days."""
+    return Happening(
+        what=f"Placed order o-{number} for 12.30",
+        at=DAY_ONE + timedelta(days=number),
+        type="shop.orders.OrderPlaced",
+        subject=f"order/o-{number}",
+        event_id=f"e-{number}",
+        correlation_id=f"corr-{number}",
+        topic="shop.orders",
+        partition=3,
+        offset=str(2**40 + number),
+    )
+
+
 async def fill(store: ProjectorStore, orders: int = 1, buckets: int = 1) -> None:
-    """One customer, two products, `orders` orders with a payment and a shipment each."""
+    """One customer, two products, `orders` orders with a payment and a shipment each, and what happened then."""
+    await mark_built(store, buckets=buckets)
     await put(store, customer_docs, "c-1", customer(), buckets=buckets)
     for number in (1, 2):
         await put(store, product_docs, f"p-{number}", product(f"Bolt {number}"), buckets=buckets)
@@ -76,3 +94,4 @@ async def fill(store: ProjectorStore, orders: int = 1, buckets: int = 1) -> None
         await put(store, order_docs, f"o-{number}", order(number), buckets=buckets)
         await put(store, payment_docs, f"pay-{number}", payment(f"o-{number}"), buckets=buckets)
         await put(store, shipment_docs, f"s-{number}", shipment(f"o-{number}"), buckets=buckets)
+        await happen(store, activity, "c-1", happening(number), buckets=buckets)

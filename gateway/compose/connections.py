@@ -1,4 +1,4 @@
-"""Relay connections over the rows of an index.
+"""Relay connections over the rows of an index, and over a timeline.
 
 Invariants: the page is read when the field is resolved, so it shares the level's trip; edges, nodes and pageInfo come from it.
 """
@@ -14,6 +14,8 @@ import strawberry
 
 from gateway.compose.signature import Argument
 from projections.declare import Index, Projection
+from projections.timeline import Timeline
+from schema.activity import Activity
 from schema.paging import cursor, window
 from schema.ports import Row, RowPage
 
@@ -31,7 +33,7 @@ class EdgeValue:
     """A row and its place."""
 
     cursor: str
-    node: Row
+    node: Row | Activity
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class ConnectionValue:
     total_count: int
 
     @property
-    def nodes(self) -> list[Row]:
+    def nodes(self) -> list[Row | Activity]:
         """The rows without their cursors."""
         return [edge.node for edge in self.edges]
 
 
 def connection_types(entity: str, shell: type[Any]) -> type[Any]:
-    """Builds <Entity>Connection and <Entity>Edge."""
+    """Builds <Entity>Connection and <Entity>Edge; of what a timeline shows likewise."""
     edge = type(
         f"{entity}Edge",
         (),
@@ -75,11 +77,17 @@ def connection_types(entity: str, shell: type[Any]) -> type[Any]:
     return strawberry.type(connection, description=f"A page of a list of {entity}.")
 
 
-def connection_arguments() -> dict[str, Argument]:
-    """Relay's four."""
+def forward_arguments() -> dict[str, Argument]:
+    """Relay's two that go forward."""
     return {
         "first": Argument(int | None, description="Rows from the start, 0 to 100; 20 when nothing is said."),
         "after": Argument(str | None, description="Start behind this cursor."),
+    }
+
+
+def connection_arguments() -> dict[str, Argument]:
+    """Relay's four."""
+    return forward_arguments() | {
         "last": Argument(int | None, description="Rows from the end, 0 to 100."),
         "before": Argument(str | None, description="End before this cursor."),
     }
@@ -99,6 +107,13 @@ def resolve_connection(
     )
     filters = {name: _plain(arguments.get(name)) for name in index.fields} | dict(bound)
     return _connection(list_name, info.context.rows.page(projection, index.name, filters, wanted))
+
+
+def resolve_timeline(info: Any, timeline: Timeline[Any], key: str, arguments: Mapping[str, Any]) -> Any:
+    """As `resolve_connection`, for somebody's timeline."""
+    list_name = f"{timeline.name}:"  # no index is named so
+    wanted = window(list_name, arguments.get("first"), arguments.get("after"), None, None)
+    return _connection(list_name, info.context.rows.timeline(timeline, key, wanted))
 
 
 async def _connection(list_name: str, asked: Any) -> ConnectionValue:

@@ -1,4 +1,4 @@
-"""Root fields of Query: `get`, `find`, and the gateway's own `node` and `nodes`.
+"""Root fields of Query: `get`, `find`, `measure`, and the gateway's own `node` and `nodes`.
 
 Invariants: ids are checked before anything is read; an unknown id is null, a malformed one an error.
 """
@@ -6,17 +6,22 @@ Invariants: ids are checked before anything is read; an unknown id is null, a ma
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final
 
 import strawberry
 
 from gateway.compose.connections import connection_arguments, resolve_connection
+from gateway.compose.numbers import shown_number
 from gateway.compose.signature import Argument, resolver
 from gateway.compose.types import TypeBuilder
-from schema.declare import Find, Get
+from projections.shape import FieldType
+from schema.declare import Find, Get, Metadata
 from schema.errors import BadInputError
 from schema.ids import key_of, parse_id
 from schema.model import Graph, RootModel
+from schema.model.graph import camel
+from schema.per_key import Measured
 from schema.receipt import Node
 
 MAX_NODES: Final = 100
@@ -27,18 +32,43 @@ def query_fields(graph: Graph, types: TypeBuilder) -> dict[str, Any]:
     fields: dict[str, Any] = {"node": _node(graph), "nodes": _nodes(graph)}
     for name, root in graph.queries.items():
         declaration = root.declaration
-        options: dict[str, Any] = {"description": declaration.metadata.description}
         if isinstance(declaration, Get):
             returns: Any = types.shell(root.target) | None
             arguments = {"id": Argument(strawberry.ID, required=True, description="Global id, or the owner's key.")}
             function = _get(declaration, root.target, frozenset(graph.entities))
-        else:
+        elif isinstance(declaration, Find):
             returns = types.connection(root.target)
             index = declaration.index
             arguments = types.filters(declaration, index.fields, index.required) | connection_arguments()
-            function = _find(declaration, root)
-        fields[name] = strawberry.field(resolver=resolver(function, returns, arguments), **options)
+            function = _find(declaration)
+        else:
+            returns, arguments, function = _measured(declaration, root, types)
+        fields[name] = strawberry.field(
+            resolver=resolver(function, returns, arguments), **_options(declaration.metadata)
+        )
     return fields
+
+
+def _options(metadata: Metadata) -> dict[str, Any]:
+    return {"description": metadata.description, "deprecation_reason": metadata.deprecation}
+
+
+def _measured(
+    declaration: Measured, root_model: RootModel, types: TypeBuilder
+) -> tuple[Any, dict[str, Argument], Callable[..., Any]]:
+    """Type, the one argument, and resolver of a measure."""
+    by, kind = root_model.by, root_model.type
+    if by is None or by.name is None or by.type is None or kind is None:
+        raise TypeError(f"{root_model.place} was read as a measure without an argument")
+    name = by.name
+
+    def resolve(root: Any, info: Any, **arguments: Any) -> Any:
+        value = arguments[name]
+        value = value.value if isinstance(value, Enum) else value
+        asked = info.context.rows.measure(declaration.projection, declaration.measure, value)
+        return shown_number(asked, kind, camel(root_model.name))
+
+    return types.annotation(kind), {name: Argument(types.annotation(FieldType(by.type.item)), required=True)}, resolve
 
 
 def _get(declaration: Get, target: str, entities: frozenset[str]) -> Callable[..., Any]:
@@ -48,7 +78,7 @@ def _get(declaration: Get, target: str, entities: frozenset[str]) -> Callable[..
     return resolve
 
 
-def _find(declaration: Find, root_model: RootModel) -> Callable[..., Any]:
+def _find(declaration: Find) -> Callable[..., Any]:
     def resolve(root: Any, info: Any, **arguments: Any) -> Any:
         return resolve_connection(info, declaration.projection, declaration.index, arguments, {})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import strawberry
 from graphql import (
@@ -24,10 +23,9 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.compose.mutations import mutation_fields
 from gateway.compose.queries import query_fields
 from gateway.compose.types import TypeBuilder
-from gateway.engine.rows import attribute
-from projections.declare import Projection
+from gateway.engine.served import attribute
 from schema.declare import BoundedContext, Example
-from schema.model import Graph, build_graph
+from schema.model import Graph, ReadModel, build_graph
 from schema.scalars import SCALARS
 
 
@@ -53,9 +51,9 @@ class Composed:
         return print_schema(lexicographic_sort_schema(self.schema)) + "\n"
 
 
-def compose(contexts: Sequence[BoundedContext], projections: Sequence[Projection[Any, Any]]) -> Composed:
+def compose(contexts: Sequence[BoundedContext], served: Sequence[ReadModel]) -> Composed:
     """Raises schema.errors.CompositionError for whatever does not fit."""
-    graph = build_graph(contexts, projections)
+    graph = build_graph(contexts, served)
     types = TypeBuilder(graph)
     query = strawberry.type(type("Query", (), query_fields(graph, types)))
     mutations = mutation_fields(graph, types)

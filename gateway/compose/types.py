@@ -13,14 +13,23 @@ from typing import Any
 import strawberry
 
 from gateway.compose.code import code_field
-from gateway.compose.connections import connection_arguments, connection_types, resolve_connection
+from gateway.compose.connections import (
+    connection_arguments,
+    connection_types,
+    forward_arguments,
+    resolve_connection,
+    resolve_timeline,
+)
+from gateway.compose.numbers import shown_number
 from gateway.compose.signature import Argument, resolver
-from gateway.engine.rows import StoredRow
+from gateway.engine.served import StoredRow
 from gateway.errors import TooManyRowsError
 from projections.shape import FieldType, struct_fields, unwrap
+from schema.activity import Activity
 from schema.declare import Computed, Many, One
 from schema.model import FieldModel, Graph, Kind, ObjectModel
 from schema.paging import Window
+from schema.per_key import Measured, Timed
 from schema.ports import RowPage
 from schema.receipt import Node
 
@@ -49,9 +58,12 @@ class TypeBuilder:
 
     def connection(self, entity: str) -> type[Any]:
         """The connection type of an entity."""
-        if entity not in self._connections:
-            self._connections[entity] = connection_types(entity, self._shells[entity])
-        return self._connections[entity]
+        return self._connection(entity, self._shells[entity])
+
+    def _connection(self, name: str, item: type[Any]) -> type[Any]:
+        if name not in self._connections:
+            self._connections[name] = connection_types(name, item)
+        return self._connections[name]
 
     def annotation(self, kind: FieldType) -> Any:
         """A public annotation with author classes replaced by built ones."""
@@ -108,13 +120,22 @@ class TypeBuilder:
             return strawberry.field(resolver=resolver(_one(declaration), annotation), **options), None
         if isinstance(declaration, Many) and field.connection:
             arguments = self.filters(declaration, declaration.index.optional, ()) | connection_arguments()
-            function = _connection(declaration, field.via or "")
+            function = _connected(declaration, field.via or "")
             returns = self.connection(field.target or "")
             return strawberry.field(resolver=resolver(function, returns, arguments), **options), None
         if isinstance(declaration, Many):
             annotation = list[self.annotation(FieldType(field.type.item))]  # type: ignore[misc]
             function = _list(declaration, field.via or "", field.graphql_name)
             return strawberry.field(resolver=resolver(function, annotation), **options), None
+        if isinstance(declaration, Measured):
+            return strawberry.field(
+                resolver=resolver(_measure(declaration, field), self.annotation(field.type)), **options
+            ), None
+        if isinstance(declaration, Timed):
+            returns = self._connection(Activity.__name__, Activity)
+            return strawberry.field(
+                resolver=resolver(_timeline(declaration), returns, forward_arguments()), **options
+            ), None
         annotation = self.annotation(field.type)
         if field.type.is_list and issubclass(field.type.item, Enum):
             return strawberry.field(resolver=resolver(_enum_list(field.name), annotation), **options), None
@@ -158,9 +179,24 @@ def _one(declaration: One) -> Callable[..., Any]:
     return resolve
 
 
-def _connection(declaration: Many, via: str) -> Callable[..., Any]:
+def _connected(declaration: Many, via: str) -> Callable[..., Any]:
     def resolve(root: Any, info: Any, **arguments: Any) -> Any:
         return resolve_connection(info, declaration.projection, declaration.index, arguments, {via: root.key})
+
+    return resolve
+
+
+def _measure(declaration: Measured, field: FieldModel) -> Callable[..., Any]:
+    def resolve(root: Any, info: Any) -> Any:
+        asked = info.context.rows.measure(declaration.projection, declaration.measure, root.key)
+        return shown_number(asked, field.type, field.graphql_name)
+
+    return resolve
+
+
+def _timeline(declaration: Timed) -> Callable[..., Any]:
+    def resolve(root: Any, info: Any, **arguments: Any) -> Any:
+        return resolve_timeline(info, declaration.timeline, root.key, arguments)
 
     return resolve
 

@@ -12,14 +12,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from gateway.consistency.requirements import Aggregate, Required, Requirements
 from gateway.consistency.token import TokenCodec
 from gateway.errors import BadTokenError
+from projections.errors import RebuildingError
 from projections.store.document import PARKED, Document
+
+Found: TypeAlias = Document | RebuildingError | None
+"""What a read for a document came to, when the store answered: it is not there, or may still come, are two answers."""
 
 DEFAULT_WAIT_MS: Final = 250
 EXPIRES_S: Final = 120
@@ -68,11 +72,14 @@ def read_policy(header: str | None, extension: Any, codec: TokenCodec, *, cap_ms
 
 @dataclass(frozen=True)
 class Unmet:
-    """A requirement that the answer does not meet, and why: LAG, PARKED, EXPIRED, UNAVAILABLE."""
+    """A requirement that the answer does not meet, and why: LAG, PARKED, REBUILDING, EXPIRED, UNAVAILABLE, BEST_EFFORT.
+
+    `seen` is the version that was read, 0 for none; None where no version vouches for what was read.
+    """
 
     aggregate: Aggregate
     required: Required
-    seen: int
+    seen: int | None
     reason: str
 
 
@@ -121,21 +128,40 @@ class OperationConsistency:
             if name.context == context and name.type == type_name
         }
 
-    def judge(self, aggregate: Aggregate, required: Required, document: Document | None) -> Unmet | None:
+    def judge(self, aggregate: Aggregate, required: Required, found: Found) -> Unmet | None:
         """Holds what was read against what is required; what falls short is kept for the answer."""
-        if document is not None and document.at >= required.at:
+        if is_met(required, found):
             return None
-        parked = document is not None and bool(document.flags & PARKED)
-        reason = "PARKED" if parked else "EXPIRED" if is_expired(required) else "LAG"
-        return self._falls_short(Unmet(aggregate, required, document.version if document else 0, reason))
+        if isinstance(found, RebuildingError):
+            reason = "REBUILDING"
+        elif is_parked(found):
+            reason = "PARKED"
+        else:
+            reason = "EXPIRED" if is_expired(required) else "LAG"
+        seen = found.version if isinstance(found, Document) else 0
+        return self._falls_short(Unmet(aggregate, required, seen, reason))
 
     def unread(self, aggregate: Aggregate, required: Required) -> None:
         """Keeps for the answer that a read which had to see this failed."""
         self._falls_short(Unmet(aggregate, required, 0, "UNAVAILABLE"))
 
+    def unvouched(self, aggregate: Aggregate, required: Required) -> None:
+        """Keeps for the answer that nothing vouches for what was read; whatever else falls short says more."""
+        self.unmet.setdefault(aggregate, Unmet(aggregate, required, None, "BEST_EFFORT"))
+
     def _falls_short(self, verdict: Unmet) -> Unmet:
         self.unmet[verdict.aggregate] = verdict
         return verdict
+
+
+def is_met(required: Required, found: Found) -> bool:
+    """Whether what was read is at the required version or later."""
+    return isinstance(found, Document) and found.at >= required.at
+
+
+def is_parked(found: Found) -> bool:
+    """Whether the aggregate's events wait in the quarantine: it gets no further by itself."""
+    return isinstance(found, Document) and bool(found.flags & PARKED)
 
 
 def is_expired(required: Required) -> bool:

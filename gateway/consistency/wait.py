@@ -1,7 +1,8 @@
 """Waiting until a document has reached a version: pushed by the projector's notices, re-checked slowly in case one is lost.
 
 Invariants: one subscription per bucket and process; the document is read again after the subscription holds and before anyone
-sleeps, so no wake-up falls between; every wait ends at its deadline with whatever was read last; waiters are capped.
+sleeps, so no wake-up falls between; every wait ends at its deadline with whatever was read last; a parked document is not waited
+for, one that is being rebuilt is; waiters are capped.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from gateway.engine.reader import BatchedReader
+from gateway.consistency.operation import Found, is_met, is_parked
+from gateway.consistency.requirements import Required
+from gateway.engine.reader import BatchedReader, settled
 from projections.errors import StoreError
 from projections.pause import event_within
-from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, ReaderStore
 
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 RECHECK_S: Final = 0.1
 """A waiter looks again by itself after 0.75 to 1.25 times this: the price of a lost notice."""
 RESUBSCRIBE_S: Final = 0.25
+
+
+def _recheck_s() -> float:
+    return RECHECK_S * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 class _Watch:
@@ -57,25 +63,39 @@ class ChangeHub:
         self._watches: dict[DocumentKey, _Watch] = {}
         self._subscribed: dict[Bucket, asyncio.Event] = {}
 
-    async def until(self, key: DocumentKey, at_least: tuple[int, int], deadline_s: float) -> Document | None:
-        """The document as soon as it is at (epoch, version) or later; at the deadline (loop time), whatever it is then.
+    async def until(self, key: DocumentKey, required: Required, deadline_s: float) -> Found:
+        """The document as soon as it is as required, or parked; at the deadline (loop time), whatever is found then.
 
         Raises StoreUnavailableError when it cannot be read. Above the cap of waiters it does not wait.
         """
         loop = asyncio.get_running_loop()
         if self._waiters >= self._max_waiters or loop.time() >= deadline_s:
-            return await self._reader.document(key)
+            return await settled(self._reader.document(key))
         with self._watching(key) as watch:
             await self._subscription(key.bucket, deadline_s)
             while True:
                 change = watch.change
-                document = await self._reader.document(key)
-                if document is not None and document.at >= at_least:
-                    return document
+                found = await settled(self._reader.document(key))
                 left_s = deadline_s - loop.time()
-                if left_s <= 0:
-                    return document
-                await event_within(change, min(left_s, RECHECK_S * random.uniform(0.75, 1.25)))  # noqa: S311
+                if is_met(required, found) or is_parked(found) or left_s <= 0:
+                    return found
+                await event_within(change, min(left_s, _recheck_s()))
+
+    async def until_built(self, again: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
+        """Calls `again`, which reads and tells whether what it read is whole, until it is or the deadline (loop time) is over.
+
+        That a bucket has been built is not told on its channel: it is a matter of minutes, and of one re-check.
+        """
+        loop = asyncio.get_running_loop()
+        while not await again():
+            left_s = deadline_s - loop.time()
+            if left_s <= 0 or self._waiters >= self._max_waiters:
+                return
+            self._waiters += 1
+            try:
+                await asyncio.sleep(min(left_s, _recheck_s()))
+            finally:
+                self._waiters -= 1
 
     @contextmanager
     def _watching(self, key: DocumentKey) -> Iterator[_Watch]:

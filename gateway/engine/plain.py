@@ -30,13 +30,14 @@ from gateway.engine.context import RequestContext
 from gateway.errors import (
     INTERNAL,
     STORE_AWAY,
+    STORE_BUILDING,
     MalformedRequestError,
     ParseError,
     RequestError,
     ValidationError,
     code_of,
 )
-from projections.errors import StoreError
+from projections.errors import RebuildingError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,14 @@ def format_error(error: GraphQLError) -> dict[str, Any]:
     if code == INTERNAL:
         log.error("execution failed at %s", error.path, exc_info=original)
         return _formatted(error, "internal error", code)
-    return _formatted(error, STORE_AWAY if isinstance(original, StoreError) else str(original), code)
+    return _formatted(error, _told(original), code)
+
+
+def _told(error: BaseException) -> str:
+    """What a client is told of an error that was planned."""
+    if isinstance(error, RebuildingError):
+        return STORE_BUILDING
+    return STORE_AWAY if isinstance(error, StoreError) else str(error)
 
 
 def _is_input(error: GraphQLError) -> bool:

@@ -1,20 +1,27 @@
 """The batched reader: what all requests ask for in one tick of the loop goes to the store in one round trip.
 
-Invariants: within a trip keys are asked once; documents are read before pages; a trip that was sent is never joined, so nobody gets
-an answer that is older than its question; a requester that goes away takes nothing from the others.
+Invariants: within a trip keys are asked once; documents are read before pages and measures; a trip that was sent is never joined,
+so nobody gets an answer that is older than its question; a requester that goes away takes nothing from the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from projections.errors import StoreUnavailableError
+from projections.errors import RebuildingError, StoreUnavailableError
 from projections.store.document import Document
-from projections.store.port import DocumentKey, Page, PageQuery, ReaderStore
+from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReaderStore
 
 A = TypeVar("A")
+K = TypeVar("K", DocumentKey, PageQuery, MeasureQuery)
+
+Number: TypeAlias = int | bytes | None
+"""A measure as it is stored (projections.store.port.ReadAnswer)."""
+Vouched: TypeAlias = tuple[asyncio.Future[A], list[asyncio.Future[Document | None]]]
+"""What was asked for, and the documents that are to vouch for it."""
 
 
 class _Asked(Generic[A]):
@@ -41,6 +48,22 @@ class _Asked(Generic[A]):
                 future.exception()  # seen: a requester that left must not make the loop complain
 
 
+@dataclass
+class _Trip:
+    """What goes to the store together."""
+
+    documents: dict[DocumentKey, _Asked[Document | None]] = field(default_factory=dict[DocumentKey, Any])
+    pages: dict[PageQuery, _Asked[Page]] = field(default_factory=dict[PageQuery, Any])
+    measures: dict[MeasureQuery, _Asked[Number]] = field(default_factory=dict[MeasureQuery, Any])
+    vouchers: set[DocumentKey] = field(default_factory=set[DocumentKey])
+
+    def fail(self, error: Exception) -> None:
+        """Tells everybody."""
+        everybody: list[_Asked[Any]] = [*self.documents.values(), *self.pages.values(), *self.measures.values()]
+        for asked in everybody:
+            asked.fail(error)
+
+
 class BatchedReader:
     """Collects reads and makes the trips. One per process; use on one loop; close when done.
 
@@ -58,25 +81,28 @@ class BatchedReader:
         self._tasks = tasks
         self._deadline_s = deadline_s
         self._max_documents = max_documents
-        self._documents: dict[DocumentKey, _Asked[Document | None]] = {}
-        self._pages: dict[PageQuery, _Asked[Page]] = {}
-        self._vouchers: set[DocumentKey] = set()
+        self._next = _Trip()
         self._scheduled = False
         self.trips_made = 0
 
     def document(self, key: DocumentKey) -> asyncio.Future[Document | None]:
-        """Asks for a document now; the answer comes with the tick's trip. Raises StoreUnavailableError when awaited."""
-        return self._ask(self._documents, key)
+        """Asks for a document now; the answer comes with the tick's trip. Raises StoreError when awaited."""
+        return self._ask(self._next.documents, key)
 
-    def page(
-        self, query: PageQuery, vouchers: Sequence[DocumentKey] = ()
-    ) -> tuple[asyncio.Future[Page], list[asyncio.Future[Document | None]]]:
+    def page(self, query: PageQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Page]:
         """Asks for a page now, and for the documents that are to vouch for it: they are read before it, in the same trip.
 
-        Raises StoreUnavailableError when awaited.
+        Raises StoreError when awaited; RebuildingError among them.
         """
-        self._vouchers.update(vouchers)
-        return self._ask(self._pages, query), [self._ask(self._documents, key) for key in vouchers]
+        return self._ask(self._next.pages, query), self._vouch(vouchers)
+
+    def measure(self, query: MeasureQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Number]:
+        """Asks for a measure now, and for the documents that are to vouch for it, as for a page."""
+        return self._ask(self._next.measures, query), self._vouch(vouchers)
+
+    def _vouch(self, keys: Sequence[DocumentKey]) -> list[asyncio.Future[Document | None]]:
+        self._next.vouchers.update(keys)
+        return [self._ask(self._next.documents, key) for key in keys]
 
     def _ask(self, asked: dict[K, _Asked[A]], key: K) -> asyncio.Future[A]:
         loop = asyncio.get_running_loop()
@@ -90,51 +116,48 @@ class BatchedReader:
         return future
 
     def _send(self) -> None:
-        documents, pages, vouchers = self._documents, self._pages, self._vouchers
-        self._documents, self._pages, self._vouchers, self._scheduled = {}, {}, set(), False
-        keys = [key for key in documents if key not in vouchers]
+        trip, self._next, self._scheduled = self._next, _Trip(), False
+        documents = trip.documents
+        keys = [key for key in documents if key not in trip.vouchers]
         full = len(keys) - len(keys) % self._max_documents if len(keys) > self._max_documents else 0
         chunks = [keys[i : i + self._max_documents] for i in range(0, full, self._max_documents)]
         for chunk in chunks:
-            self._start({key: documents[key] for key in chunk}, {})
-        rest = [*keys[full:], *(key for key in documents if key in vouchers)]
-        if rest or pages:  # pages travel with everything that vouches for them
-            self._start({key: documents[key] for key in rest}, pages)
+            self._start(_Trip({key: documents[key] for key in chunk}))
+        rest = [*keys[full:], *(key for key in documents if key in trip.vouchers)]
+        if rest or trip.pages or trip.measures:  # pages and measures travel with everything that vouches for them
+            self._start(_Trip({key: documents[key] for key in rest}, trip.pages, trip.measures))
 
-    def _start(
-        self, documents: dict[DocumentKey, _Asked[Document | None]], pages: dict[PageQuery, _Asked[Page]]
-    ) -> None:
-        trip = self._trip(documents, pages)
+    def _start(self, trip: _Trip) -> None:
+        making = self._make(trip)
         try:
-            self._tasks.create_task(trip)
+            self._tasks.create_task(making)
         except RuntimeError:  # the group has ended: whoever asks on the way out is told so, and does not wait for ever
-            trip.close()
-            _fail([*documents.values(), *pages.values()], StoreUnavailableError("the gateway is stopping"))
+            making.close()
+            trip.fail(StoreUnavailableError("the gateway is stopping"))
 
-    async def _trip(
-        self, documents: dict[DocumentKey, _Asked[Document | None]], pages: dict[PageQuery, _Asked[Page]]
-    ) -> None:
+    async def _make(self, trip: _Trip) -> None:
         self.trips_made += 1
-        everybody: Sequence[_Asked[Document | None] | _Asked[Page]] = [*documents.values(), *pages.values()]
         try:
             async with asyncio.timeout(self._deadline_s):
-                found, read = await self._store.read(list(documents), list(pages))
-            for asked, document in zip(documents.values(), found, strict=True):
+                read = await self._store.read(list(trip.documents), list(trip.pages), list(trip.measures))
+            for asked, document in zip(trip.documents.values(), read.documents, strict=True):
                 asked.answer(document)
-            for asked_page, page in zip(pages.values(), read, strict=True):
+            for asked_page, page in zip(trip.pages.values(), read.pages, strict=True):
                 asked_page.answer(page)
+            for asked_number, number in zip(trip.measures.values(), read.measures, strict=True):
+                asked_number.answer(number)
         except TimeoutError:
-            _fail(everybody, StoreUnavailableError("the store of read models did not answer in time"))
+            trip.fail(StoreUnavailableError("the store of read models did not answer in time"))
         except asyncio.CancelledError:
-            _fail(everybody, StoreUnavailableError("the gateway is stopping"))
+            trip.fail(StoreUnavailableError("the gateway is stopping"))
             raise
         except Exception as error:  # noqa: BLE001 - handed to everybody who asked
-            _fail(everybody, error)
+            trip.fail(error)
 
 
-K = TypeVar("K", DocumentKey, PageQuery)
-
-
-def _fail(everybody: Sequence[_Asked[Document | None] | _Asked[Page]], error: Exception) -> None:
-    for asked in everybody:
-        asked.fail(error)
+async def settled(asked: Awaitable[A]) -> A | RebuildingError:
+    """What was asked for, or that it is being rebuilt, as a value. Raises StoreError for anything else."""
+    try:
+        return await asked
+    except RebuildingError as error:
+        return error

@@ -24,7 +24,8 @@ from gateway.consistency.wait import ChangeHub
 from gateway.engine.context import RequestContext
 from gateway.engine.plain import Answer, PlainExecutor, request_error
 from gateway.engine.reader import BatchedReader
-from gateway.engine.rows import RequestRows, Served
+from gateway.engine.rows import RequestRows
+from gateway.engine.served import ReadModels
 from gateway.errors import MalformedRequestError, RequestError
 from gateway.http.graphiql.page import PAGE_HEADERS
 from gateway.http.request import GraphQLRequest, read_request
@@ -45,7 +46,7 @@ class GraphQLEndpoint:
     """Answers `/graphql`. All parts are the composition root's."""
 
     executor: PlainExecutor
-    served: dict[str, Served]
+    models: ReadModels
     reader: BatchedReader
     hub: ChangeHub
     commands: CommandForwarder
@@ -95,7 +96,7 @@ class GraphQLEndpoint:
         traceparent = request.headers.get("traceparent", "")
         return RequestContext(
             principal=ANONYMOUS,
-            rows=RequestRows(self.served, self.reader, self.hub, operation),
+            rows=RequestRows(self.models, self.reader, self.hub, operation),
             operation=operation,
             commands=self.commands,
             tokens=self.tokens,

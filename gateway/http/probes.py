@@ -1,7 +1,7 @@
 """Probes and the schema: `/livez`, `/readyz`, `/schema.graphql`.
 
-Invariants: liveness asks nobody; readiness asks the store, shortly, and tells the lag of each projection as its projector
-last reported it.
+Invariants: liveness asks nobody; readiness asks the store, shortly, and tells the lag of each read model as its projector last
+reported it, and whether it is being rebuilt: that one is does not make the gateway unready, the others are there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway.engine.rows import Served
+from gateway.engine.built import being_rebuilt
+from gateway.engine.served import ReadModels
 from gateway.errors import STORE_AWAY
 from projections.errors import StoreError
 from projections.lag import lag_of
-from projections.store.keys import Bucket
 from projections.store.port import ReaderStore
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Probes:
     """Answers the probes. All parts are the composition root's."""
 
     store: ReaderStore
-    served: Mapping[str, Served]
+    models: ReadModels
     sdl: str
 
     async def livez(self, request: Request) -> Response:
@@ -44,16 +44,13 @@ class Probes:
     async def readyz(self, request: Request) -> Response:
         """200 when the store answers and is laid out as this gateway reads it, else 503.
 
-        The body tells each projection's lag (records) and whether its projector reports.
+        The body tells each read model's lag (records), whether its projector reports, and whether it is being rebuilt.
         """
-        buckets = [
-            Bucket(served.projection.name, served.projection.version, number)
-            for served in self.served.values()
-            for number in range(served.buckets)
-        ]
+        buckets = self.models.buckets()
         try:
             reports = await self.store.reports(buckets)
             differing = await self._differing_buckets()
+            rebuilding = await being_rebuilt(self.store, self.models)
         except StoreError as error:
             log.warning("not ready: %s", error)
             return JSONResponse({"ready": False, "store": STORE_AWAY}, status_code=503)
@@ -64,16 +61,22 @@ class Probes:
         for bucket, report in zip(buckets, reports, strict=True):
             by_projection.setdefault(bucket.projection, []).append(report)
         now_ms = int(time.time() * 1000)
-        projections = {name: _state(name, found, now_ms) for name, found in by_projection.items()}
+        projections = {
+            name: _state(name, found, now_ms) | {"rebuilding": name in rebuilding}
+            for name, found in by_projection.items()
+        }
         return JSONResponse({"ready": True, "projections": projections})
 
     async def _differing_buckets(self) -> dict[str, dict[str, int]]:
         """Projections that are stored in another number of buckets than this gateway looks into: it must not be asked."""
         found: dict[str, dict[str, int]] = {}
-        for served in self.served.values():
-            stored = await self.store.bucket_count(served.projection.name, served.projection.version)
-            if stored is not None and stored != served.buckets:
-                found[served.projection.name] = {"here": served.buckets, "stored": stored}
+        for first in self.models.buckets():
+            if first.number > 0:
+                continue
+            here = self.models.bucket_count(first.projection)
+            stored = await self.store.bucket_count(first.projection, first.generation)
+            if stored is not None and stored != here:
+                found[first.projection] = {"here": here, "stored": stored}
         return found
 
     async def schema(self, request: Request) -> Response:
@@ -82,7 +85,7 @@ class Probes:
 
 
 def _state(name: str, reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
-    """One projection: `lag` in records, `stalenessMs`, and whether its projector reports; null is what nobody knows now."""
+    """One read model: `lag` in records, `stalenessMs`, and whether its projector reports; null is what nobody knows now."""
     try:
         lag = lag_of(reports)
     except (msgspec.DecodeError, ValueError):

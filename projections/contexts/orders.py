@@ -1,11 +1,11 @@
 """Orders, folded from what happened to them."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import assert_never
 
-from projections import Event, Index, Part, Projection, View, replace
+from projections import Event, Index, Measure, Part, Projection, View, replace
 
 
 class OrderStatus(Enum):
@@ -76,6 +76,22 @@ def evolve(view: OrderView | None, event: OrderEvent) -> OrderView | None:
 
 by_customer = Index[OrderView]("by_customer", filters=("customer_id", "status?"), sort="-placed_at")
 by_status = Index[OrderView]("by_status", filters=("status?",), sort="-placed_at")
+
+
+def stands(view: OrderView) -> bool:
+    """A cancelled order is no revenue."""
+    return view.status is not OrderStatus.CANCELLED
+
+
+def day(view: OrderView) -> date:
+    """The day, in UTC, that an order was placed on."""
+    return view.placed_at.astimezone(UTC).date()
+
+
+order_count = Measure[OrderView]("order_count", "count", by="customer_id")
+total_spent = Measure[OrderView]("total_spent", "total", of="total", by="customer_id", where=stands)
+last_order_at = Measure[OrderView]("last_order_at", "largest", of="placed_at", by="customer_id")
+revenue_by_day = Measure[OrderView]("revenue_by_day", "total", of="total", by=day, where=stands)
 order_docs = Projection(
     name="orders",
     version=1,
@@ -83,4 +99,5 @@ order_docs = Projection(
     aggregate="order",
     evolve=evolve,
     indexes=[by_customer, by_status],
+    measures=[order_count, total_spent, last_order_at, revenue_by_day],
 )

@@ -1,31 +1,31 @@
-"""The log on Kafka's protocol: partitions assigned by hand, without a consumer group and without commits.
+"""The log on Kafka's protocol: a member of a consumer group, whose partitions are read from where the caller says.
 
-Invariants: while the broker is away every call raises within a bound, and the next `assign` starts from a fresh connection; a
-position outside what the log holds goes on from the log's start; a record that the protocol's own encoding spoils comes with a
-`fault`, and the records around it come as they are.
+Invariants: topics are never created by asking for them; nothing is fetched before `start`; while the broker is away every call
+raises within a bound, and the next `join` starts from a fresh connection.
 
-Limit: the identity of a topic is not checked. A topic that was deleted and made anew is noticed only while it is shorter than the
-stored position; once it has grown past it, reading goes on at that offset and the new topic's earlier records are skipped. So raise
-the projection's version when a topic is made anew.
+The share is taken away by the group (another member, a topic that appears, grows or vanishes) and, without the group, when a topic
+of the share was made anew: its identity is then another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from projections.errors import LogUnavailableError
-from projections.log.port import Partition
-from projections.log.salvage import salvage
+from projections.log.departure import depart
+from projections.log.membership import Membership, Share
+from projections.log.port import Assignment, Partition
+from projections.log.reading import Reading
+from projections.log.watch import Watch
 from projections.pause import event_within
 from projections.record import Record
 
@@ -37,217 +37,224 @@ time, so there it is also twice the latency. A partition that was read late join
 """
 CALL_TIMEOUT_S: Final = 5.0
 SILENCE_S: Final = 2.0
-"""After so long without any answer to a fetch the broker counts as away: 20 times as long as it usually holds one back."""
-CORRUPT_LOG_S: Final = 30.0
-"""How often a place in the log that cannot be read is told again."""
+"""After so long without an answer the broker counts as away."""
+SESSION_TIMEOUT_MS: Final = 10_000
+"""After so long without a sign of life the group gives a member's share away; brokers take 6 s at least."""
+GIVE_UP_WITHIN_S: Final = 3.0
+"""How long a revoke waits for the change that is under way: the longest that the store may take to answer, and some more."""
+JOIN_TIMEOUT_S: Final = 30.0
+"""A group waits for the session of a dead member, and for the rebalance timeout of a stopped one; both are the session timeout."""
+SLICE_S: Final = 0.05
+"""How soon a fetch that waits notices a revoke."""
+NO_POLL_LIMIT_MS: Final = 24 * 3_600_000
+"""A consumer that waits for the store or for an operator stays a member: every other one would have to wait as well."""
 
 
 class KafkaLog:
-    """Implements `Log`. Connections are opened by the first call that needs one."""
+    """Implements `Log`. Connections are opened by `join`."""
 
     def __init__(
         self,
         bootstrap: str,
         *,
+        group: str,
         client_id: str = "headrace",
         fetch_max_wait_ms: int = FETCH_MAX_WAIT_MS,
         silence_s: float = SILENCE_S,
+        session_timeout_ms: int = SESSION_TIMEOUT_MS,
+        give_up_within_s: float = GIVE_UP_WITHIN_S,
     ) -> None:
         self._bootstrap = bootstrap
-        self._fetch_max_wait_ms = fetch_max_wait_ms
+        self._group = group
         self._client_id = client_id
+        self._fetch_max_wait_ms = fetch_max_wait_ms
         self._silence_s = silence_s
-        self._lister: AIOKafkaClient | None = None
+        self._session_timeout_ms = session_timeout_ms
+        self._give_up_within_s = give_up_within_s
         self._consumer: AIOKafkaConsumer | None = None
-        self._next: dict[TopicPartition, int] = {}
-        self._answered = _LastAnswer()
-        self._corrupt_log_due_s = 0.0
+        self._membership: Membership | None = None
+        self._watch = Watch((), silence_s)
+        self._ids: dict[str, str | None] = {}
+        self._reading: Reading | None = None
         self._closed = asyncio.Event()
 
-    async def partitions(self, topics: Sequence[str]) -> list[Partition]:
+    async def join(self, topics: Sequence[str]) -> Assignment:
+        self._reading = None
+        if self._watch.names != frozenset(topics):
+            await self._stop()
+            self._watch = Watch(topics, self._silence_s)
         try:
-            async with self._bounded("list topics"):
-                if self._lister is None:
-                    self._lister = AIOKafkaClient(bootstrap_servers=self._bootstrap, client_id=self._client_id)
-                    await self._lister.bootstrap()
-                # All topics: to ask for one by name may create it.
-                cluster = await self._lister.fetch_all_metadata()
+            async with self._bounded("join the group", JOIN_TIMEOUT_S):
+                if self._membership is None:
+                    self._membership = await self._enter()
+                share = await self._taken(self._membership)
         except (LogUnavailableError, asyncio.CancelledError):
-            lister, self._lister = self._lister, None
-            if lister is not None:
-                await lister.close()
+            await self._stop()
             raise
-        return sorted(
-            Partition(topic, number) for topic in set(topics) for number in cluster.partitions_for_topic(topic) or ()
-        )
+        seen = self._watch.seen
+        self._ids = {at.topic: seen[at.topic].id for at in share.own if at.topic in seen}
+        own = sorted(Partition(at.topic, at.partition) for at in share.own)
+        known = {Partition(name, number) for name, topic in seen.items() for number in range(topic.partitions)}
+        known.update(own)
+        return Assignment(own, sorted(known), sorted(self._watch.names - {at.topic for at in known}))
 
-    async def assign(self, positions: Mapping[Partition, int]) -> None:
-        self._next = {_topic_partition(at): offset for at, offset in positions.items()}
-        self._answered = _LastAnswer()
-        if not positions:
-            await self._stop_consumer()
-            return
-        try:
-            async with self._bounded("assign partitions"):
-                if self._consumer is None:
-                    self._consumer = self._new_consumer()
-                    await self._consumer.start()
-                self._consumer.assign(list(self._next))
-                for at, offset in self._next.items():
-                    self._consumer.seek(at, offset)
-        except (LogUnavailableError, asyncio.CancelledError):
-            await self._stop_consumer()
-            raise
+    @property
+    def is_revoked(self) -> bool:
+        return self._membership is None or self._membership.is_revoked
+
+    async def prove(self, positions: Mapping[Partition, int]) -> bool:
+        consumer, membership = self._consumer, self._membership
+        if consumer is None or membership is None or membership.held is None:
+            return False
+        share, offsets = membership.held, {_topic_partition(at): offset for at, offset in positions.items()}
+        # aiokafka sends whatever generation it is in by then, even none at all, which an empty group takes: hence before and after.
+        proven = membership.is_current(share) and share.own >= offsets.keys()
+        if proven:
+            try:
+                async with self._bounded("commit", CALL_TIMEOUT_S):
+                    await consumer.commit(offsets)
+            except (CommitFailedError, IllegalStateError):
+                proven = False
+        if not (proven and membership.is_current(share)):
+            membership.rejoin()
+            return False
+        return True
+
+    async def identities(self, partitions: Sequence[Partition]) -> dict[Partition, str]:
+        if self._consumer is None:
+            raise LogUnavailableError("identities are asked for by a member")
+        async with self._bounded("list topics", CALL_TIMEOUT_S):
+            while not await self._watch.look(self._consumer._client):
+                await event_within(self._closed, SLICE_S)
+        seen = self._watch.seen
+        found = ((at, seen[at.topic].id) for at in partitions if at.topic in seen)
+        return {at: identity for at, identity in found if identity is not None}
+
+    async def start(self, positions: Mapping[Partition, int]) -> None:
+        share, consumer = self._current_share(), self._consumer
+        if consumer is not None and share is not None:
+            offsets = {_topic_partition(at): offset for at, offset in positions.items()}
+            self._reading = Reading(consumer, {at: offset for at, offset in offsets.items() if at in share.own})
 
     async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
-        if self._consumer is None or self._closed.is_set():
-            return await self._idle(wait_ms)
-        try:
+        deadline_s = time.monotonic() + wait_ms / 1000
+        while (share := self._current_share()) is not None:
+            wait_s = max(0.0, min(SLICE_S, deadline_s - time.monotonic()))
             try:
-                batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
-            except Exception as error:  # its reader raises UnicodeDecodeError and the errors of each codec, too
-                if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException):
-                    raise
-                return await self._salvaged(self._consumer, max_records, wait_ms)
-        except KafkaError as error:
-            await self._stop_consumer()
-            raise LogUnavailableError(f"the broker failed a fetch: {error}") from error
-        if self._closed.is_set():
-            return []
-        for at, records in batches.items():
-            self._next[at] = records[-1].offset + 1
-        self._rewind_what_is_beyond_the_end()
-        if self._answered.silent_s(self._consumer, self._next, got=bool(batches)) > self._silence_s:
-            await self._stop_consumer()
-            raise LogUnavailableError(f"the broker at {self._bootstrap} did not answer for {self._silence_s:g} s")
-        return [_record(record) for records in batches.values() for record in records]
+                await self._look()
+                if self._reading is None:
+                    records = await self._idle(wait_s)
+                else:
+                    records = await self._reading.take(max_records, wait_s)
+            except (LogUnavailableError, KafkaError) as error:
+                if self._current_share() is not share:
+                    break
+                await self._stop()
+                raise LogUnavailableError(f"the broker at {self._bootstrap} failed a fetch: {error}") from error
+            if records or time.monotonic() >= deadline_s:
+                return records
+        return []
 
     async def seek(self, partition: Partition, offset: int) -> None:
-        at = _topic_partition(partition)
-        self._next[at] = offset
-        if self._consumer is not None:
-            self._consumer.seek(at, offset)
+        if self._reading is not None and self._current_share() is not None:
+            self._reading.seek(_topic_partition(partition), offset)
 
     def ends(self) -> Mapping[Partition, int]:
-        if self._consumer is None:
-            return {}
-        found = ((at, self._consumer.highwater(at)) for at in self._next)
-        return {Partition(at.topic, at.partition): end for at, end in found if end is not None}
+        ends = self._reading.ends() if self._reading is not None else {}
+        return {Partition(at.topic, at.partition): end for at, end in ends.items()}
 
     async def close(self) -> None:
         self._closed.set()
-        await self._stop_consumer()
-        lister, self._lister = self._lister, None
-        if lister is not None:
-            await lister.close()
+        if self._membership is not None:
+            self._membership.ask()
+        await self._stop()
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+    async def _enter(self) -> Membership:
+        self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id=self._client_id,
-            group_id=None,
+            group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             fetch_max_wait_ms=self._fetch_max_wait_ms,
-            request_timeout_ms=int(CALL_TIMEOUT_S * 1000),
+            request_timeout_ms=max(int(CALL_TIMEOUT_S * 1000), 2 * self._session_timeout_ms),
+            session_timeout_ms=self._session_timeout_ms,
+            heartbeat_interval_ms=self._session_timeout_ms // 10,
+            max_poll_interval_ms=NO_POLL_LIMIT_MS,
+            rebalance_timeout_ms=self._session_timeout_ms,
         )
+        async with self._bounded("reach the broker", CALL_TIMEOUT_S):
+            await consumer.start()
+        membership = Membership(consumer, self._give_up_within_s)
+        # By pattern: aiokafka then lists all topics, while to ask for one by name may create it.
+        names = "|".join(re.escape(name) for name in sorted(self._watch.names))
+        consumer.subscribe(pattern=rf"(?:{names})\Z", listener=membership)
+        return membership
 
-    async def _stop_consumer(self) -> None:
+    async def _taken(self, membership: Membership) -> Share:
+        """The share of the present generation, as soon as there is one."""
+        consumer = self._consumer
+        assert consumer is not None  # noqa: S101 - the caller has it
+        if self.is_revoked:
+            membership.give_up()
+        else:
+            consumer.pause(*consumer.assignment())
+        looked = False
+        while not self._closed.is_set():
+            if not looked or self._watch.is_due:
+                looked |= await self._watch.look(consumer._client)
+            consumer._coordinator.check_errors()
+            share = membership.take() if looked else None
+            if share is not None:
+                return share
+            await event_within(membership.changed, SLICE_S)
+        raise LogUnavailableError("the log is closed")
+
+    async def _stop(self) -> None:
         consumer, self._consumer = self._consumer, None
-        if consumer is None:
+        membership, self._membership = self._membership, None
+        self._reading = None
+        if membership is not None:
+            membership.give_up()
+        if consumer is not None:
+            await depart(consumer)
+
+    def _current_share(self) -> Share | None:
+        """The share that the reader has, as long as nobody asks for it."""
+        membership = self._membership
+        if membership is None or membership.is_revoked or membership.held is None or self._closed.is_set():
+            return None
+        return membership.held if membership.is_current(membership.held) else None
+
+    async def _look(self) -> None:
+        """Takes the share away when one of its topics has been made anew."""
+        if self._consumer is None or self._membership is None or not self._watch.is_due:
             return
-        async with asyncio.TaskGroup() as group:
-            stopping = group.create_task(consumer.stop())
-        if stopping.cancelled():
-            # aiokafka 0.14: Fetcher.close lets the CancelledError of a fetch that was backing off out, before the client is closed.
-            await consumer._client.close()
+        await self._watch.look(self._consumer._client)
+        for name, identity in self._ids.items():
+            topic = self._watch.seen.get(name)
+            if topic is not None and identity is not None and topic.id not in (None, identity):
+                logger.warning("topic %s was made anew", name)
+                self._membership.ask()
 
-    async def _salvaged(self, consumer: AIOKafkaConsumer, max_records: int, wait_ms: int) -> list[Record]:
-        """A fetch without aiokafka's reader, which does not say which partition it failed at: each has its share of the records.
-
-        A record set whose checksum or frame is broken cannot be stepped over without losing records: its partition waits, told
-        every CORRUPT_LOG_S, and the others go on.
-        """
-        found: list[Record] = []
-        corrupt: list[str] = []
-        for at in random.sample(list(self._next), len(self._next)):
-            limit = min(max(1, max_records // len(self._next)), max_records - len(found))
-            if limit == 0:
-                break
-            part = await salvage(consumer._client, at, self._next[at], limit)
-            found += part.records
-            if part.corrupt is not None:
-                corrupt.append(f"{at.topic}/{at.partition}/{part.next} ({part.corrupt})")
-            if part.next != self._next[at]:
-                self._next[at] = part.next
-                consumer.seek(at, part.next)
-        for record in found:
-            if record.fault is not None:
-                place = f"{record.topic}/{record.partition}/{record.offset}"
-                logger.error("%s cannot be read whole: %s; it is handed on as unreadable", place, record.fault)
-        now_s = time.monotonic()
-        if corrupt and now_s >= self._corrupt_log_due_s:
-            self._corrupt_log_due_s = now_s + CORRUPT_LOG_S
-            logger.error("the log is corrupt at %s; nothing is skipped: waiting there", ", ".join(corrupt))
-        return found or await self._idle(wait_ms)
-
-    async def _idle(self, wait_ms: int) -> list[Record]:
-        """Nothing is assigned: an empty log, for the time of a fetch."""
-        await event_within(self._closed, wait_ms / 1000)
+    async def _idle(self, wait_s: float) -> list[Record]:
+        """Nothing is read: an empty log, for the time of a fetch."""
+        await event_within(self._closed, wait_s)
         return []
 
-    def _rewind_what_is_beyond_the_end(self) -> None:
-        """Apache Kafka refuses such a position (and aiokafka resets it), Tansu answers it with nothing for ever."""
-        assert self._consumer is not None  # noqa: S101 - the caller has it
-        for at, offset in self._next.items():
-            end = self._consumer.highwater(at)
-            if end is not None and end < offset:
-                logger.warning("%s/%s ends at %s, before position %s: read from its start", *at, end, offset)
-                self._next[at] = 0
-                self._consumer.seek(at, 0)
-
     @asynccontextmanager
-    async def _bounded(self, what: str) -> AsyncGenerator[None]:
+    async def _bounded(self, what: str, within_s: float) -> AsyncGenerator[None]:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 yield
         except TimeoutError:
-            raise LogUnavailableError(
-                f"cannot {what}: no answer from {self._bootstrap} in {CALL_TIMEOUT_S:g} s"
-            ) from None
+            raise LogUnavailableError(f"cannot {what}: no answer from {self._bootstrap} in {within_s:g} s") from None
+        except (CommitFailedError, IllegalStateError):
+            raise
         except (KafkaError, OSError) as error:
             raise LogUnavailableError(f"cannot {what} at {self._bootstrap}: {error}") from error
 
 
-class _LastAnswer:
-    """When any assigned partition last answered a fetch. Time with records to hand over counts as answered."""
-
-    def __init__(self) -> None:
-        self._stamp = -1
-        self._at_s = time.monotonic()
-
-    def silent_s(self, consumer: AIOKafkaConsumer, assigned: Mapping[TopicPartition, int], *, got: bool) -> float:
-        """Seconds since then."""
-        now_s = time.monotonic()
-        stamp = max(consumer.last_poll_timestamp(at) or 0 for at in assigned)
-        if got or stamp != self._stamp:
-            self._stamp = stamp
-            self._at_s = now_s
-        return now_s - self._at_s
-
-
 def _topic_partition(partition: Partition) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number)
-
-
-def _record(record: ConsumerRecord[bytes | None, bytes | None]) -> Record:
-    return Record(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        timestamp_ms=record.timestamp,
-    )

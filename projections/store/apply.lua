@@ -1,175 +1,459 @@
 #!lua name=headrace_@DIGEST@
--- The store's functions: `apply` changes one bucket atomically, `page` reads one bucket's share of an index.
+-- The store's functions: `apply` changes one bucket atomically, `fence` says who may, the others read what must be read at once.
 --
 -- Everything is checked before the first write, so a refused call changes no byte. All keys are of one bucket, so of one slot.
--- Versions and positions are compared as numbers: `<` on Lua strings follows the locale of the server's environment.
+-- Versions are compared as numbers, owners byte by byte: `<` on Lua strings follows the locale of the server's environment.
 -- @DIGEST@ is the digest of this file (library.py): names are the server's, so two builds of Headrace can share one.
 
 local HEADER_BYTES = 18 -- document.py: format, flags, epoch, version, event time
+local GUARD_BYTES = 10 -- of these, what a change is guarded by: all but the time
 local FORMAT = 1
-local NOTICE_BYTES = 65536 -- a message on the change channel is cut near this size
+local ABSENT = '\0\0\0\0\0\0\0\0\0\0' -- how a caller writes that there was no document
+local CHUNK = 4000 -- values that go through `unpack` at once: Lua's stack holds 8000
+local INT64_HIGH, INT64_LOW = 9223372036, 854775807 -- 2^63 - 1, cut before its last nine digits
 
--- Epoch and version of a stored document, or nil for bytes that no projector wrote.
-local function at(document)
-  if #document < HEADER_BYTES then return nil end
-  local format, _, epoch, version = struct.unpack('>BBI4I4', document)
-  if format ~= FORMAT then return nil end
-  return epoch, version
+local call, byte, sub, read_numbers
+
+-- What a server does not have yet while it loads this file; each function that is called from outside begins with it.
+local function bind() call, byte, sub, read_numbers = redis.call, string.byte, string.sub, struct.unpack end
+
+-- The replies of a command that takes `before` and then any number of values: those of `values` from `first` on.
+local function in_chunks(command, before, values, first, last)
+  local replies = {}
+  for from = first, last, CHUNK do
+    local to = math.min(from + CHUNK - 1, last)
+    replies[#replies + 1] = before and call(command, before, unpack(values, from, to)) or call(command, unpack(values, from, to))
+  end
+  return replies
 end
 
--- Whether (epoch, version) comes after (other_epoch, other_version).
-local function newer(epoch, version, other_epoch, other_version)
-  if epoch ~= other_epoch then return epoch > other_epoch end
-  return version > other_version
+local function joined(replies)
+  if #replies == 1 then return replies[1] end
+  local all = {}
+  for _, reply in ipairs(replies) do
+    for i = 1, #reply do all[#all + 1] = reply[i] end
+  end
+  return all
+end
+
+-- Fences: who may write. Stored as `<number> <owner>`.
+
+local function read_fence(text, key)
+  local number, owner = string.match(text, '^([0-9]+) (.*)$')
+  if not number then error({err = 'CORRUPT ' .. key}) end
+  return tonumber(number), owner
+end
+
+local function is_larger(number, owner, other_number, other_owner)
+  if number ~= other_number then return number > other_number end
+  for i = 1, math.min(#owner, #other_owner) do
+    local one, other = byte(owner, i), byte(other_owner, i)
+    if one ~= other then return one > other end
+  end
+  return #owner > #other_owner
+end
+
+-- The reply FENCED when a larger fence is stored for one of the partitions, else nil.
+local function fenced(key, partitions, number, owner)
+  if not number or #partitions == 0 then return nil end
+  local top_number, top_owner = number, owner
+  for _, text in ipairs(call('HMGET', key, unpack(partitions))) do
+    if text then
+      local stored_number, stored_owner = read_fence(text, key)
+      if is_larger(stored_number, stored_owner, top_number, top_owner) then
+        top_number, top_owner = stored_number, stored_owner
+      end
+    end
+  end
+  if top_number == number and top_owner == owner then return nil end
+  return {'FENCED', string.format('%.0f', top_number), top_owner}
 end
 
 -- The reply REGRESSED when a stored position is not the one that the caller believes in, else nil.
+-- Offsets are decimal texts without leading zeros, so equal texts are equal numbers, whatever their size.
 local function regressed(key, positions)
   if #positions == 0 then return nil end
   local fields = {}
-  for i, position in ipairs(positions) do fields[i] = position[1] end
-  local stored, same, reply = redis.call('HMGET', key, unpack(fields)), true, {'REGRESSED'}
-  for i, position in ipairs(positions) do
-    same = same and tonumber(stored[i] or '0') == tonumber(position[2])
-    reply[2 * i], reply[2 * i + 1] = position[1], stored[i] or '0'
+  for i = 1, #positions, 4 do fields[#fields + 1] = positions[i] end
+  local stored, same, reply = call('HMGET', key, unpack(fields)), true, {'REGRESSED'}
+  for i, field in ipairs(fields) do
+    local at = stored[i] or '0'
+    same = same and at == positions[4 * i - 2]
+    reply[2 * i], reply[2 * i + 1] = field, at
   end
   if same then return nil end
   return reply
 end
 
--- Which items are to be written; or an error reply, or the reply CONFLICT.
-local function sift(items, documents, keys, first)
-  local wanted, conflicts = {}, {'CONFLICT'}
-  if #items == 0 then return wanted end
-  local stored = redis.call('MGET', unpack(keys, first, first + #items - 1))
-  for i, item in ipairs(items) do
-    local id, base_epoch, base_version = item[1], item[2], item[3]
-    local epoch, version = at(documents[i + 1])
-    if not epoch then return nil, redis.error_reply('ERR the item for ' .. id .. ' is not a document') end
-    local old_epoch, old_version = -1, -1 -- as the caller writes a base that is not there
-    if stored[i] then
-      old_epoch, old_version = at(stored[i])
-      if not old_epoch then return nil, redis.error_reply('CORRUPT ' .. keys[first + i - 1]) end
+-- The documents' guards: marks in `conflicts` the items whose stored document is not the base that they were folded from, and in
+-- `missing` the keys where nothing is stored. Raises an error for what is no document, or not newer than its base.
+local function guard_documents(keys, first, count, documents, bases, has_queue, conflicts, missing)
+  if count == 0 then return end
+  local stored, seen = joined(in_chunks('MGET', nil, keys, first, first + count - 1)), {}
+  for i = 1, count do
+    local key, document, old = keys[first + i - 1], documents[i + 2], stored[i]
+    local base = sub(bases, GUARD_BYTES * (i - 1) + 1, GUARD_BYTES * i)
+    if seen[key] or #document < HEADER_BYTES or byte(document) ~= FORMAT then
+      error({err = 'ERR not a document, or one of two: ' .. key})
     end
-    if newer(epoch, version, old_epoch, old_version) then
-      if old_epoch == base_epoch and old_version == base_version then
-        wanted[#wanted + 1] = i
-      else
-        conflicts[#conflicts + 1] = id
+    seen[key] = true
+    if base ~= ABSENT then
+      local epoch, version = read_numbers('>I4I4', document, 3)
+      local old_epoch, old_version = read_numbers('>I4I4', base, 3)
+      local same = epoch == old_epoch and version == old_version
+      if epoch < old_epoch or (epoch == old_epoch and version < old_version)
+        or (same and byte(document, 2) == byte(base, 2) and not has_queue[i]) then
+        error({err = 'ERR not newer than its base: ' .. key})
       end
     end
+    if not old then
+      missing[#missing + 1] = key
+      conflicts[i] = base ~= ABSENT or nil
+    elseif #old < HEADER_BYTES or byte(old) ~= FORMAT then
+      error({err = 'CORRUPT ' .. key})
+    elseif sub(old, 1, GUARD_BYTES) ~= base then
+      conflicts[i] = true
+    end
   end
-  if #conflicts > 1 then return nil, conflicts end
-  return wanted
 end
 
--- The size that the quarantine would exceed, or nil. What is there already (a replay) is not counted again.
-local function overflow(key, set_aside, bound)
-  if #set_aside == 0 then return nil end
-  local size = redis.call('HLEN', key)
-  local after = size
-  for _, entry in ipairs(set_aside) do
-    if redis.call('HEXISTS', key, entry[1]) == 0 then after = after + 1 end
+-- Raises an error when something of another type is where MGET found nothing.
+local function guard_missing(missing)
+  if #missing == 0 then return end
+  local found = 0
+  for _, count in ipairs(in_chunks('EXISTS', nil, missing, 1, #missing)) do found = found + count end
+  if found == 0 then return end
+  for _, key in ipairs(missing) do
+    if call('EXISTS', key) == 1 then error({err = 'WRONGTYPE at ' .. key}) end
   end
-  if after > size and after > bound then return size end
+end
+
+-- Where the queues of the changed aggregates would go: per queue the places to take out and to put in, and its size.
+-- A place that is taken keeps its first record, unless that is released by the same call, or gone from the quarantine.
+-- A document that loses its flag while others wait is a conflict: they came after its queue was read.
+local function plan_queues(keys, first, quarantine, queues, documents, conflicts)
+  local plans = {}
+  for n, queue in ipairs(queues) do
+    local item, released, queued = unpack(queue)
+    local key, out, into, gone = keys[first + n - 1], {}, {}, {}
+    local size = call('HLEN', key)
+    local after = size
+    for i = 1, #released, 2 do
+      local place, coordinates = released[i], released[i + 1]
+      if call('HGET', key, place) ~= coordinates then conflicts[item] = true end
+      if not gone[place] then
+        out[#out + 1], gone[place], after = place, coordinates, after - 1
+      end
+    end
+    if #released > 0 and after > 0 and byte(documents[item + 2], 2) % 2 == 0 then
+      local flat = call('HGETALL', key)
+      for i = 1, #flat, 2 do
+        if not gone[flat[i]] and call('HEXISTS', quarantine, flat[i + 1]) == 1 then conflicts[item] = true end
+      end
+    end
+    local taken = {}
+    for i = 1, #queued, 3 do
+      local place, coordinates = queued[i], queued[i + 1]
+      local held = not gone[place] and call('HGET', key, place)
+      if not taken[place] and not (held and call('HEXISTS', quarantine, held) == 1) then
+        taken[place] = true
+        into[#into + 1], into[#into + 2], into[#into + 3] = place, coordinates, queued[i + 2]
+        if not held then after = after + 1 end
+      end
+    end
+    plans[n] = {key = key, item = item, out = out, gone = gone, into = into, size = size, after = after}
+  end
+  return plans
+end
+
+-- The reply FULL when a queue or the quarantine would exceed its bound, else nil. What is there already is not counted again.
+local function full(quarantine, set_aside, cleared, plans, quarantine_max, queue_max)
+  local fate = {} -- by coordinates: false leaves the quarantine, true comes in
+  for _, coordinates in ipairs(cleared) do fate[coordinates] = false end
+  for _, plan in ipairs(plans) do
+    if plan.after > plan.size and plan.after > queue_max then return {'FULL', plan.size, plan.item} end
+    for _, coordinates in pairs(plan.gone) do fate[coordinates] = false end
+  end
+  for _, plan in ipairs(plans) do
+    for i = 2, #plan.into, 3 do fate[plan.into[i]] = true end
+  end
+  for i = 1, #set_aside, 2 do fate[set_aside[i]] = true end
+  if next(fate) == nil then return nil end
+  local size = call('HLEN', quarantine)
+  local after = size
+  for coordinates, stays in pairs(fate) do
+    local is_there = call('HEXISTS', quarantine, coordinates) == 1
+    if stays and not is_there then after = after + 1 end
+    if not stays and is_there then after = after - 1 end
+  end
+  if after > size and after > quarantine_max then return {'FULL', size, 0} end
   return nil
 end
 
--- Index entries come as a flat array: number of the sorted set, member, ... Members hold the id, so items never clash.
-local function write_entries(items, wanted, keys, first)
-  local removed, added = {}, {}
-  for _, i in ipairs(wanted) do
-    local out, into = items[i][4], items[i][5]
-    for n = 1, #out, 2 do
-      local list = removed[out[n]] or {}
-      removed[out[n]] = list
-      list[#list + 1] = out[n + 1]
-    end
-    for n = 1, #into, 2 do
-      local list = added[into[n]] or {}
-      added[into[n]] = list
-      list[#list + 1] = '0'
-      list[#list + 1] = into[n + 1]
-    end
-  end
-  for number, members in pairs(removed) do redis.call('ZREM', keys[first + number], unpack(members)) end
-  for number, members in pairs(added) do redis.call('ZADD', keys[first + number], unpack(members)) end
+-- The value of a whole number's text as two numbers of one sign, cut before its last nine digits; nil for another text.
+local function halves(text)
+  local sign, digits = string.match(text, '^(-?)([0-9]+)$')
+  if not digits or #digits > 19 then return nil end
+  local factor = sign == '-' and -1 or 1
+  return factor * (tonumber(sub(digits, 1, -10)) or 0), factor * tonumber(sub(digits, -9))
 end
 
-local function publish(channel, items, documents, wanted)
-  local batch, bytes = {}, 0
-  for n, i in ipairs(wanted) do
-    local epoch, version = at(documents[i + 1])
-    local notice = cjson.encode({items[i][1], epoch, version})
-    batch[#batch + 1] = notice
-    bytes = bytes + #notice + 1
-    if n == #wanted or bytes > NOTICE_BYTES then
-      redis.call('SPUBLISH', channel, '[' .. table.concat(batch, ',') .. ']')
-      batch, bytes = {}, 0
-    end
+-- Whether the sum of two whole numbers, given as texts, is one of 63 bits and a sign: INCRBY must not find out half way.
+local function fits(one, other)
+  local high, low = halves(one)
+  local other_high, other_low = halves(other)
+  if not high or not other_high then return false end
+  high, low = high + other_high, low + other_low
+  if low > 999999999 or (high < 0 and low > 0) then high, low = high + 1, low - 1000000000 end
+  if low < -999999999 or (high > 0 and low < 0) then high, low = high - 1, low + 1000000000 end
+  if high >= 0 and low >= 0 then return high < INT64_HIGH or (high == INT64_HIGH and low <= INT64_LOW) end
+  return high > -INT64_HIGH or (high == -INT64_HIGH and low >= -INT64_LOW - 1)
+end
+
+local function guard_numbers(keys, first, deltas, missing)
+  if #deltas == 0 then return end
+  local stored = joined(in_chunks('MGET', nil, keys, first, first + #deltas - 1))
+  for i, delta in ipairs(deltas) do
+    local key = keys[first + i - 1]
+    if not stored[i] then missing[#missing + 1] = key end
+    if stored[i] and not halves(stored[i]) then error({err = 'CORRUPT ' .. key}) end
+    if not fits('0', delta) or not fits(stored[i] or '0', delta) then error({err = 'ERR more than 63 bits at ' .. key}) end
   end
 end
 
--- KEYS: positions, quarantine, change channel, one document per item, then the sorted sets that the items name by number.
--- ARGV[1]: msgpack of {items, set_aside, positions, quarantine's bound} (texts only: cmsgpack reads no binary), where
---   item      = {id, base epoch, base version (both -1: no document), removed entries, added entries}
---   set_aside = {coordinates, entry}
---   position  = {partition, expected, next}, offsets as texts
--- ARGV[2...]: the items' new documents.
--- Answers {APPLIED, applied, duplicates, set aside}, {REGRESSED, partition, position, ...}, {CONFLICT, id, ...}, {FULL, size}.
+-- The entries that timelines do not have: per timeline members with their scores, and fields with their values.
+local function plan_timelines(keys, first, appends, bound)
+  local plans, count = {}, 0
+  if #appends > 0 and bound < 1 then error({err = 'ERR a timeline without a bound'}) end
+  for n, append in ipairs(appends) do
+    local events, members, entries = unpack(append)
+    local order, moments = keys[first + 2 * n - 2], keys[first + 2 * n - 1]
+    local plan, seen = {order = order, moments = moments, members = {}, fields = {}}, {}
+    call('ZCARD', order)
+    for i, event in ipairs(events) do
+      if not seen[event] and call('HEXISTS', moments, event) == 0 then
+        seen[event], count = true, count + 1
+        plan.members[#plan.members + 1], plan.members[#plan.members + 2] = '0', members[i]
+        plan.fields[#plan.fields + 1], plan.fields[#plan.fields + 2] = event, entries[i]
+      end
+    end
+    plans[n] = plan
+  end
+  return plans, count
+end
+
+local function write_timelines(plans, bound)
+  for _, plan in ipairs(plans) do
+    if #plan.fields > 0 then
+      in_chunks('HSET', plan.moments, plan.fields, 1, #plan.fields)
+      in_chunks('ZADD', plan.order, plan.members, 1, #plan.members)
+      local excess = call('ZCARD', plan.order) - bound
+      if excess > 0 then
+        local oldest = call('ZRANGE', plan.order, 0, excess - 1)
+        for i, member in ipairs(oldest) do oldest[i] = string.match(member, '%z([^%z]*)$') end
+        in_chunks('HDEL', plan.moments, oldest, 1, #oldest)
+        call('ZREMRANGEBYRANK', plan.order, 0, excess - 1)
+      end
+    end
+  end
+end
+
+local function write_parking(quarantine, set_aside, cleared, plans)
+  for _, coordinates in ipairs(cleared) do call('HDEL', quarantine, coordinates) end
+  for _, plan in ipairs(plans) do
+    if #plan.out > 0 then in_chunks('HDEL', plan.key, plan.out, 1, #plan.out) end
+    for _, coordinates in pairs(plan.gone) do call('HDEL', quarantine, coordinates) end
+  end
+  for _, plan in ipairs(plans) do
+    for i = 1, #plan.into, 3 do
+      call('HSET', plan.key, plan.into[i], plan.into[i + 1])
+      call('HSET', quarantine, plan.into[i + 1], plan.into[i + 2])
+    end
+  end
+  for i = 1, #set_aside, 2 do call('HSET', quarantine, set_aside[i], set_aside[i + 1]) end
+end
+
+local function write_documents(keys, first, count, documents)
+  for from = 1, count, CHUNK / 2 do
+    local flat, n = {}, 0
+    for i = from, math.min(from + CHUNK / 2 - 1, count) do
+      flat[n + 1], flat[n + 2] = keys[first + i - 1], documents[i + 2]
+      n = n + 2
+    end
+    call('MSET', unpack(flat))
+  end
+end
+
+-- Marks partitions as read to their end, and the bucket as built once all of them are.
+local function write_marks(caught_key, built_key, caught, partitions)
+  for _, partition in ipairs(caught) do call('HSET', caught_key, partition, '1') end
+  if #partitions == 0 then return end
+  for _, mark in ipairs(call('HMGET', caught_key, unpack(partitions))) do
+    if not mark then return end
+  end
+  call('SET', built_key, '1')
+end
+
+local function write_place(keys, positions, fence)
+  local fields, identities = {}, {}
+  for i = 1, #positions, 4 do
+    fields[#fields + 1], fields[#fields + 2] = positions[i], positions[i + 2]
+    if positions[i + 3] ~= '' then
+      identities[#identities + 1], identities[#identities + 2] = positions[i], positions[i + 3]
+    end
+  end
+  if #identities > 0 then call('HSET', keys[5], unpack(identities)) end
+  if #fence > 0 then call('HSET', keys[4], unpack(fence)) end
+  if #fields > 0 then call('HSET', keys[1], unpack(fields)) end
+end
+
+-- KEYS: positions, quarantine, change channel, fences, identities, partitions caught up, built mark; one document per item; lists
+-- that lose members, lists that gain some, numbers; two per timeline (order, entries); one queue per item that has to do with it.
+-- ARGV[1]: msgpack (texts only: cmsgpack reads no binary) of
+--   {items, {quarantine's bound, queue's, timeline's}, {fence's number, owner} or {}, positions, set aside, removed, added, deltas,
+--    appends, queues, caught up, partitions, cleared}, where
+--   positions = {partition, expected, next, identity or '', ...}          set aside = {coordinates, entry, ...}
+--   cleared   = {coordinates, ...}
+--   removed   = {{member, ...}, ...}, added = {{'0', member, ...}, ...}   deltas = {whole number, ...}
+--   appends   = {{{event id, ...}, {member, ...}, {entry, ...}}, ...}
+--   queues    = {{item's number, {released place, coordinates, ...}, {queued place, coordinates, entry, ...}}, ...}
+-- ARGV[2]: the guard of each item's base, one behind the other. ARGV[3...]: the items' documents, then messages for the channel.
+-- Answers {APPLIED, documents, set aside, queued, appended}, {FENCED, number, owner}, {REGRESSED, partition, position, ...},
+-- {CONFLICT, item's number, ...}, {FULL, size, item's number or 0}.
 local function apply(keys, args)
-  local items, set_aside, positions, bound = unpack(cmsgpack.unpack(args[1]))
-  if #keys < 3 + #items or #args ~= 1 + #items then return redis.error_reply('ERR items without key or document') end
-  local refusal = regressed(keys[1], positions)
-  if refusal then return refusal end
-  local wanted, refused = sift(items, args, keys, 4)
-  if not wanted then return refused end
-  local size = overflow(keys[2], set_aside, bound)
-  if size then return {'FULL', size} end
-
-  if #wanted > 0 then
-    write_entries(items, wanted, keys, 3 + #items)
-    local pairs_of = {}
-    for _, i in ipairs(wanted) do
-      pairs_of[#pairs_of + 1] = keys[3 + i]
-      pairs_of[#pairs_of + 1] = args[i + 1]
-    end
-    redis.call('MSET', unpack(pairs_of))
+  bind()
+  local count, bounds, fence, positions, set_aside, removed, added, deltas, appends, queues, caught, partitions, cleared =
+    unpack(cmsgpack.unpack(args[1]))
+  local documents = 8
+  local lists = documents + count
+  local numbers = lists + #removed + #added
+  local timelines = numbers + #deltas
+  local queue_keys = timelines + 2 * #appends
+  if #keys ~= queue_keys + #queues - 1 or #args < count + 2 or #args[2] ~= GUARD_BYTES * count then
+    return redis.error_reply('ERR the keys do not fit the call')
   end
-  for _, entry in ipairs(set_aside) do redis.call('HSET', keys[2], entry[1], entry[2]) end
-  publish(keys[3], items, args, wanted)
-  for _, position in ipairs(positions) do redis.call('HSET', keys[1], position[1], position[3]) end
-  return {'APPLIED', #wanted, #items - #wanted, #set_aside}
+
+  local guarded, fences = {}, {}
+  for i = 1, #positions, 4 do guarded[#guarded + 1] = positions[i] end
+  for _, partition in ipairs(caught) do guarded[#guarded + 1] = partition end
+  local conflicts, missing, has_queue = {}, {}, {}
+  for _, queue in ipairs(queues) do has_queue[queue[1]] = true end
+  local refusal = fenced(keys[4], guarded, fence[1], fence[2]) or regressed(keys[1], positions)
+  if refusal then return refusal end
+  guard_documents(keys, documents, count, args, args[2], has_queue, conflicts, missing)
+  local queue_plans = plan_queues(keys, queue_keys, keys[2], queues, args, conflicts)
+  if next(conflicts) then
+    local reply = {'CONFLICT'}
+    for i = 1, count do
+      if conflicts[i] then reply[#reply + 1] = i end
+    end
+    return reply
+  end
+  refusal = full(keys[2], set_aside, cleared, queue_plans, bounds[1], bounds[2])
+  if refusal then return refusal end
+  guard_numbers(keys, numbers, deltas, missing)
+  guard_missing(missing)
+  for i = lists, numbers - 1 do call('ZCARD', keys[i]) end
+  local timeline_plans, appended = plan_timelines(keys, timelines, appends, bounds[3])
+  call('HLEN', keys[5])
+  call('HLEN', keys[6])
+
+  for i = count + 3, #args do call('SPUBLISH', keys[3], args[i]) end
+  write_documents(keys, documents, count, args)
+  for i, members in ipairs(removed) do in_chunks('ZREM', keys[lists + i - 1], members, 1, #members) end
+  for i, members in ipairs(added) do in_chunks('ZADD', keys[lists + #removed + i - 1], members, 1, #members) end
+  for i, delta in ipairs(deltas) do
+    if call('INCRBY', keys[numbers + i - 1], delta) == 0 then call('DEL', keys[numbers + i - 1]) end
+  end
+  write_timelines(timeline_plans, bounds[3])
+  write_parking(keys[2], set_aside, cleared, queue_plans)
+  write_marks(keys[6], keys[7], caught, partitions)
+  if fence[1] then
+    local text = string.format('%.0f %s', fence[1], fence[2])
+    for _, partition in ipairs(guarded) do fences[#fences + 1], fences[#fences + 2] = partition, text end
+  end
+  write_place(keys, positions, fences)
+  local queued = 0
+  for _, plan in ipairs(queue_plans) do queued = queued + #plan.into / 3 end
+  return {'APPLIED', count, #set_aside / 2, queued, appended}
 end
 
--- KEYS[1]: the sorted set. ARGV: prefix of its documents' keys, low and high bound (exclusive; empty: none), limit, 1 to go
--- from the high end down. Answers {rows in all, rows up to the low bound, rows between, rows from the high bound on,
--- members, documents}, members in the order they were walked.
+-- KEYS[1]: fences. ARGV: owner, now in ms, partitions. Answers the number of the fence that is now stored for all of them.
+local function raise_fence(keys, args)
+  bind()
+  local owner, number = args[1], tonumber(args[2])
+  for _, text in ipairs(call('HMGET', keys[1], unpack(args, 3))) do
+    if text then number = math.max(number, read_fence(text, keys[1]) + 1) end
+  end
+  local text, fields = string.format('%.0f', number), {}
+  for i = 3, #args do
+    fields[#fields + 1], fields[#fields + 2] = args[i], text .. ' ' .. owner
+  end
+  call('HSET', keys[1], unpack(fields))
+  return text
+end
+
+-- KEYS: positions, identities, partitions caught up, built mark.
+local function standing(keys)
+  bind()
+  return {call('HGETALL', keys[1]), call('HGETALL', keys[2]), call('HKEYS', keys[3]), call('EXISTS', keys[4])}
+end
+
+-- KEYS: the quarantine, queues. Answers per queue {place, coordinates, entry or nil, ...}.
+local function queued(keys)
+  bind()
+  local replies = {}
+  for n = 2, #keys do
+    local flat, reply = call('HGETALL', keys[n]), {}
+    for i = 1, #flat, 2 do
+      reply[#reply + 1], reply[#reply + 2] = flat[i], flat[i + 1]
+      reply[#reply + 1] = call('HGET', keys[1], flat[i + 1])
+    end
+    replies[n - 1] = reply
+  end
+  return replies
+end
+
+-- KEYS: the sorted set, the built mark; of a timeline also its entries. ARGV: prefix of the documents' keys, low and high bound
+-- (exclusive; empty: none), limit, 1 to go from the high end down. Answers {built, rows in all, rows up to the low bound, rows
+-- between, rows from the high bound on, members, documents or entries}, members in the order they were walked.
 local function page(keys, args)
+  bind()
   local list, prefix, low, high, limit, down = keys[1], args[1], args[2], args[3], tonumber(args[4]), args[5] == '1'
-  local total = redis.call('ZCARD', list)
-  if total == 0 then return {0, 0, 0, 0, {}, {}} end
+  local built, total = call('EXISTS', keys[2]), call('ZCARD', list)
+  if total == 0 then return {built, 0, 0, 0, 0, {}, {}} end
   local from, to, below, above = '-', '+', 0, 0
   if low ~= '' then
     from = '(' .. low
-    below = redis.call('ZLEXCOUNT', list, '-', '[' .. low)
+    below = call('ZLEXCOUNT', list, '-', '[' .. low)
   end
   if high ~= '' then
     to = '(' .. high
-    above = redis.call('ZLEXCOUNT', list, '[' .. high, '+')
+    above = call('ZLEXCOUNT', list, '[' .. high, '+')
   end
   local between = math.max(0, total - below - above)
-  if between == 0 or limit == 0 then return {total, below, between, above, {}, {}} end
+  if between == 0 or limit == 0 then return {built, total, below, between, above, {}, {}} end
   local members
   if down then
-    members = redis.call('ZRANGE', list, to, from, 'BYLEX', 'REV', 'LIMIT', 0, limit)
+    members = call('ZRANGE', list, to, from, 'BYLEX', 'REV', 'LIMIT', 0, limit)
   else
-    members = redis.call('ZRANGE', list, from, to, 'BYLEX', 'LIMIT', 0, limit)
+    members = call('ZRANGE', list, from, to, 'BYLEX', 'LIMIT', 0, limit)
   end
-  local documents = {}
-  for i, member in ipairs(members) do documents[i] = prefix .. string.match(member, '%z([^%z]*)$') end
-  return {total, below, between, above, members, redis.call('MGET', unpack(documents))}
+  local named = {}
+  for i, member in ipairs(members) do named[i] = prefix .. string.match(member, '%z([^%z]*)$') end
+  local values = keys[3] and call('HMGET', keys[3], unpack(named)) or call('MGET', unpack(named))
+  return {built, total, below, between, above, members, values}
+end
+
+-- KEYS: the sorted set, the built mark. ARGV[1]: rank of the member wanted, 0 the first, -1 the last. Answers {built, member}.
+local function extreme(keys, args)
+  bind()
+  return {call('EXISTS', keys[2]), call('ZRANGE', keys[1], args[1], args[1])[1] or false}
 end
 
 redis.register_function{function_name = 'headrace_apply_@DIGEST@', callback = apply}
+redis.register_function{function_name = 'headrace_fence_@DIGEST@', callback = raise_fence}
+redis.register_function{function_name = 'headrace_standing_@DIGEST@', callback = standing, flags = {'no-writes'}}
+redis.register_function{function_name = 'headrace_queued_@DIGEST@', callback = queued, flags = {'no-writes'}}
 redis.register_function{function_name = 'headrace_page_@DIGEST@', callback = page, flags = {'no-writes'}}
+redis.register_function{function_name = 'headrace_extreme_@DIGEST@', callback = extreme, flags = {'no-writes'}}

@@ -1,119 +1,175 @@
-"""The calls of the store's functions as bytes: KEYS and ARGV as apply.lua describes them, and what its answers say.
+"""The call of `apply` as bytes: KEYS and ARGV as apply.lua describes them, and what its answers say.
 
-Invariants: pure.
+Invariants: pure; nothing here judges a change: apply.lua does, where it can see what is stored.
 """
 
 from __future__ import annotations
 
+import itertools
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from projections.errors import StoreError, StoreMisconfiguredError, WireError
+from projections.errors import StoreMisconfiguredError
 from projections.log.port import Partition
-from projections.store import page
-from projections.store.document import Document, pack, unpack
-from projections.store.keys import Bucket, Entry
-from projections.store.port import (
+from projections.store.change import (
+    Append,
     Applied,
     ApplyOutcome,
     BucketChange,
-    Change,
     Conflict,
+    Fence,
+    Fenced,
     Full,
-    Page,
-    PageQuery,
     Regressed,
+    Standing,
+    Waiting,
 )
+from projections.store.document import FORMAT, Document, pack
 
-_NO_BASE: Final = (-1, -1)
+MESSAGE_BYTES: Final = 65_536
+"""A message on the change channel is cut before this size, unless a single notice is larger."""
+
+_GUARD: Final = struct.Struct(">BBII")
+_ABSENT: Final = bytes(_GUARD.size)
 _pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
 
 
-def apply_arguments(change: BucketChange, quarantine_max: int) -> tuple[list[str], list[bytes]]:
+def apply_arguments(change: BucketChange, quarantine_max: int, queue_max: int) -> tuple[list[str], list[bytes]]:
     """KEYS and ARGV of `apply`."""
-    bucket = change.bucket
-    keys = [bucket.positions, bucket.quarantine, bucket.changes]
-    keys += [bucket.document(item.id) for item in change.changes]
-    lists: dict[tuple[str, tuple[str, ...]], int] = {}
-    items = [_item(item, lists) for item in change.changes]
-    keys += [bucket.entries(name, values) for name, values in lists]
-    positions = [(str(at), str(advance.expected), str(advance.next)) for at, advance in change.positions.items()]
-    set_aside = [(coordinates, entry.decode()) for coordinates, entry in change.set_aside]
-    head = _pack((items, set_aside, positions, quarantine_max))
-    return keys, [head, *(pack(item.document) for item in change.changes)]
+    bucket, changes = change.bucket, change.changes
+    prefix = f"{bucket.tag}:"
+    queues = [
+        (number, _released(item.released), _queued(item.queued))
+        for number, item in enumerate(changes, 1)
+        if item.queued or item.released
+    ]
+    timelines = _by_timeline(change.appends)
+    documents = f"{prefix}d:"
+    keys = [bucket.positions, bucket.quarantine, bucket.changes, bucket.fence, bucket.identities, bucket.caught_up]
+    keys.append(bucket.built)
+    keys += [documents + item.id for item in changes]
+    keys += [prefix + name for name in itertools.chain(change.removed, change.added, change.deltas)]
+    for key in timelines:
+        keys += (bucket.timeline(key), bucket.moments(key))
+    keys += [bucket.queue(changes[number - 1].id) for number, _, _ in queues]
+    head = (
+        len(changes),
+        (quarantine_max, queue_max, change.timeline_bound),
+        change.fence or (),
+        _positions(change),
+        [text for coordinates, entry in change.set_aside for text in (coordinates, entry.decode())],
+        [[member.decode() for member in members] for members in change.removed.values()],
+        [[text for member in members for text in ("0", member.decode())] for members in change.added.values()],
+        [str(delta) for delta in change.deltas.values()],
+        list(timelines.values()),
+        queues,
+        [str(at) for at in change.caught_up],
+        [str(at) for at in change.partitions],
+        list(change.cleared),
+    )
+    arguments = [_pack(head), b"".join([_guard(item.base) for item in changes])]
+    arguments += [pack(item.document) for item in changes]
+    arguments += _messages([(item.id, item.document.epoch, item.document.version) for item in changes])
+    return keys, arguments
 
 
-def _item(change: Change, lists: dict[tuple[str, tuple[str, ...]], int]) -> tuple[Any, ...]:
-    def flat(entries: Iterable[Entry]) -> list[Any]:
-        found: list[Any] = []
-        for name, values, entry in entries:
-            found += (lists.setdefault((name, values), len(lists) + 1), entry.decode())
-        return found
-
-    epoch, version = change.base or _NO_BASE
-    return (change.id, epoch, version, flat(change.removed), flat(change.added))
+def _guard(base: Document | None) -> bytes:
+    return _GUARD.pack(FORMAT, base.flags, base.epoch, base.version) if base is not None else _ABSENT
 
 
-def apply_outcome(reply: list[Any]) -> ApplyOutcome:
+def _positions(change: BucketChange) -> list[str]:
+    return [
+        text
+        for at, advance in change.positions.items()
+        for text in (str(at), str(advance.expected), str(advance.next), advance.identity or "")
+    ]
+
+
+def _released(released: Iterable[Waiting]) -> list[str]:
+    return [text for place, coordinates, _ in released for text in (place, coordinates)]
+
+
+def _queued(queued: Iterable[Waiting]) -> list[str]:
+    return [text for place, coordinates, entry in queued for text in (place, coordinates, entry.decode())]
+
+
+def _by_timeline(appends: Sequence[Append]) -> dict[str, tuple[list[str], list[str], list[str]]]:
+    """Event ids, members and entries by the key of their timeline."""
+    found: dict[str, tuple[list[str], list[str], list[str]]] = {}
+    for key, event_id, member, entry in appends:
+        events, members, entries = found.setdefault(key, ([], [], []))
+        events.append(event_id)
+        members.append(member.decode())
+        entries.append(entry.decode())
+    return found
+
+
+def _messages(notices: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    """Notices as messages for the change channel."""
+    if not notices:
+        return []
+    message = _json(notices)
+    if len(message) <= MESSAGE_BYTES or len(notices) == 1:
+        return [message]
+    half = len(notices) // 2
+    return _messages(notices[:half]) + _messages(notices[half:])
+
+
+def apply_outcome(change: BucketChange, reply: list[Any]) -> ApplyOutcome:
+    """What the function answered."""
     word, *rest = reply
     if word == b"APPLIED":
         return Applied(*rest)
     if word == b"REGRESSED":
-        return Regressed({partition(at): int(offset) for at, offset in zip(rest[::2], rest[1::2], strict=True)})
+        return Regressed({partition(at): int(offset) for at, offset in pairs(rest)})
     if word == b"CONFLICT":
-        return Conflict([id.decode() for id in rest])
-    return Full(rest[0])
+        return Conflict([change.changes[number - 1].id for number in rest])
+    if word == b"FENCED":
+        return Fenced(Fence(int(rest[0]), rest[1].decode()))
+    size, number = rest
+    return Full(size, change.changes[number - 1].id if number else None)
 
 
-def page_arguments(query: PageQuery, bucket: Bucket) -> tuple[Any, ...]:
-    low, high, down = page.walk(query)
-    return (bucket.entries(query.index, query.values), bucket.document(""), low, high, query.limit, int(down))
+def standing(reply: list[Any]) -> Standing:
+    """What the function `standing` answered."""
+    positions, identities, caught_up, built = reply
+    return Standing(
+        positions={partition(at): int(offset) for at, offset in pairs(positions)},
+        identities={partition(at): identity.decode() for at, identity in pairs(identities)},
+        caught_up=frozenset(partition(at) for at in caught_up),
+        is_built=bool(built),
+    )
 
 
-def share(reply: list[Any]) -> page.Share:
-    total, below, between, above, members, values = reply
-    rows = [(entry, document(entry, value)) for entry, value in zip(members, values, strict=True)]
-    return page.Share(total, below, between, above, rows)
+def waiting(flat: Sequence[bytes | None]) -> list[Waiting]:
+    """One queue as the function `queued` answers it (place, coordinates, entry, ...), lowest version first.
+
+    A place whose record is gone from the quarantine is vacant.
+    """
+    found: list[Waiting] = []
+    for place, coordinates, entry in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+        if place is not None and coordinates is not None and entry is not None:
+            found.append(Waiting(place.decode(), coordinates.decode(), entry))
+    return sorted(found)
+
+
+def pairs(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """Fields with their values, of a hash as the server sends it."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def partition(field: bytes) -> Partition:
+    """The partition in a hash's field `<topic>/<number>`."""
     topic, _, number = field.decode().rpartition("/")
     return Partition(topic, int(number))
 
 
-def document(key: str | bytes, value: bytes | None) -> Document | None:
-    if value is None:
-        return None
-    try:
-        return unpack(value)
-    except WireError:
-        raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write") from None
-
-
-def document_or_error(key: str, value: bytes | None) -> Document | StoreError | None:
-    try:
-        return document(key, value)
-    except StoreMisconfiguredError as error:
-        return error
-
-
-def page_or_error(query: PageQuery, replies: Sequence[list[Any] | StoreError]) -> Page | StoreError:
-    """One page out of the buckets' replies, or what is wrong with one of them."""
-    shares: list[page.Share] = []
-    for reply in replies:
-        if isinstance(reply, StoreError):
-            return reply
-        try:
-            shares.append(share(reply))
-        except StoreMisconfiguredError as error:
-            return error
-    return page.merge(query, shares)
-
-
 def count(key: str, stored: bytes) -> int:
-    """A recorded number of buckets."""
+    """A recorded number of buckets. Raises StoreMisconfiguredError."""
     if not stored.isdigit():
         raise StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write")
     return int(stored)

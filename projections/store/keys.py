@@ -5,8 +5,17 @@ id and has nothing to do with the log's partitions.
 
     hr:{orders:1:0}:d:<id>                 document (document.py)
     hr:{orders:1:0}:i:<index>:<v>:<v>      sorted set, all scores 0: <sort>\\0<id>; `*` for a filter that is left out
+    hr:{orders:1:0}:m:<measure>:<v>        what the bucket's documents come to: a whole number; of a least or largest value
+                                           a sorted set like an index's
+    hr:{orders:1:0}:t:<key>                timeline: sorted set, all scores 0: <time>\\0<event id>
+    hr:{orders:1:0}:e:<key>                timeline: hash: <event id> -> the entry, JSON
     hr:{orders:1:0}:pos                    hash: <topic>/<partition> -> offset to read next
+    hr:{orders:1:0}:log                    hash: <topic>/<partition> -> identity of the log that the offset counts in
+    hr:{orders:1:0}:fence                  hash: <topic>/<partition> -> <number> <owner> of who may write
+    hr:{orders:1:0}:caught                 hash: <topic>/<partition> -> 1 once it was read to its end
+    hr:{orders:1:0}:built                  string: there once all partitions were; without it the bucket is being rebuilt
     hr:{orders:1:0}:quarantine             hash: <topic>/<partition>/<offset> -> what was set aside, JSON
+    hr:{orders:1:0}:q:<id>                 hash: <epoch>:<version>, ten digits each -> coordinates of a record that waits
     hr:{orders:1:0}:live                   hash: the projector's last report (lag.py reads it), JSON by <topic>/<partition>
     hr:{orders:1:0}:buckets                string, bucket 0 only: how many buckets this generation was built with
     hr:{orders:1:0}:changes                channel: what an apply changed, JSON [[id, epoch, version], ...]
@@ -14,7 +23,6 @@ id and has nothing to do with the log's partitions.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
@@ -22,8 +30,6 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
-
-from projections.declare import Index
 
 LEFT_OUT: Final = "*"
 SEPARATOR: Final = b"\0"
@@ -51,9 +57,41 @@ class Bucket(NamedTuple):
         """Key of the document of an aggregate."""
         return f"{self.tag}:d:{id}"
 
-    def entries(self, index: str, values: Sequence[str]) -> str:
-        """Key of an index's sorted set for these filter values, as `filter_text` writes them."""
-        return ":".join((self.tag, "i", index, *values))
+    def entries(self, name: str) -> str:
+        """Key of a list, by its name (`index_list`, `measure_list`)."""
+        return f"{self.tag}:{name}"
+
+    def timeline(self, key: str) -> str:
+        """Key of the order of a timeline's entries."""
+        return f"{self.tag}:t:{key}"
+
+    def moments(self, key: str) -> str:
+        """Key of a timeline's entries."""
+        return f"{self.tag}:e:{key}"
+
+    def queue(self, id: str) -> str:
+        """Key of the order of the records of an aggregate that wait in the quarantine."""
+        return f"{self.tag}:q:{id}"
+
+    @property
+    def fence(self) -> str:
+        """Key of the hash of fences."""
+        return f"{self.tag}:fence"
+
+    @property
+    def identities(self) -> str:
+        """Key of the hash of the identities of the logs that positions count in."""
+        return f"{self.tag}:log"
+
+    @property
+    def caught_up(self) -> str:
+        """Key of the hash of partitions that were read to their end."""
+        return f"{self.tag}:caught"
+
+    @property
+    def built(self) -> str:
+        """Key of the mark that the bucket is whole."""
+        return f"{self.tag}:built"
 
     @property
     def positions(self) -> str:
@@ -130,29 +168,22 @@ def member_id(entry: bytes) -> str:
 
 
 class Entry(NamedTuple):
-    """A row's place in an index: which sorted set (without the bucket), and the member."""
+    """A row's place in a list: the list's name (its key without the bucket's prefix), and the member."""
 
-    list_name: str
-    values: tuple[str, ...]
+    list: str
     member: bytes
 
 
-def index_entries(indexes: Sequence[Index[Any]], id: str, view: Any | None) -> set[Entry]:
-    """All places that a view has in its projection's indexes; none when there is no view."""
-    found: set[Entry] = set()
-    if view is None:
-        return found
-    for index in indexes:
-        if any(getattr(view, name) is None for name in index.required):
-            continue
-        entry = member(getattr(view, index.sort_field) if index.sort_field else None, id)
-        choices = [_choices(name, view) for name in index.filters]
-        found.update(Entry(index.name, values, entry) for values in itertools.product(*choices))
-    return found
+def index_list(index: str, values: Sequence[str]) -> str:
+    """Name of an index's list for these filter values, as `filter_text` writes them."""
+    return ":".join(("i", index, *values))
 
 
-def _choices(name: str, view: Any) -> tuple[str, ...]:
-    value = getattr(view, name.removesuffix("?"))
-    if not name.endswith("?"):
-        return (filter_text(value),)
-    return (LEFT_OUT,) if value is None else (LEFT_OUT, filter_text(value))
+def measure_list(measure: str, value: str) -> str:
+    """Name of a measure's number, or list of contributions, for this value of what it is kept by, as `filter_text` writes it."""
+    return f"m:{measure}:{value}"
+
+
+def queue_place(epoch: int, version: int) -> str:
+    """Name of a version in the queue of a parked aggregate; sorts as versions do."""
+    return f"{epoch:010}:{version:010}"

@@ -22,7 +22,11 @@ class Library:
     name: str
     code: str
     apply: str
+    fence: str
+    standing: str
+    queued: str
     page: str
+    extreme: str
 
 
 def library(source: str | None = None) -> Library:
@@ -33,5 +37,9 @@ def library(source: str | None = None) -> Library:
         name=f"headrace_{digest}",
         code=text.replace(_MARK, digest),
         apply=f"headrace_apply_{digest}",
+        fence=f"headrace_fence_{digest}",
+        standing=f"headrace_standing_{digest}",
+        queued=f"headrace_queued_{digest}",
         page=f"headrace_page_{digest}",
+        extreme=f"headrace_extreme_{digest}",
     )

@@ -10,57 +10,31 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Final, TypeVar
 
-from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
+from projections.errors import RebuildingError, StoreError, StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
-from projections.store import page
+from projections.store import model, page
+from projections.store.change import Applied, ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
-from projections.store.keys import Bucket, member_id
-from projections.store.port import (
-    Applied,
-    ApplyOutcome,
-    BucketChange,
-    Change,
-    Conflict,
-    DocumentKey,
-    Full,
-    Notice,
-    Page,
-    PageQuery,
-    PageRow,
-    Regressed,
-)
+from projections.store.keys import SEPARATOR, Bucket, index_list, measure_list, member_id
+from projections.store.model import BucketState
+from projections.store.port import DocumentKey, MeasureQuery, Notice, Page, PageQuery, PageRow, ReadAnswer
 
 A = TypeVar("A")
-P = ParamSpec("P")
+Q = TypeVar("Q")
 
-DEFAULT_QUARANTINE_MAX = 10_000
-
-
-@dataclass
-class BucketState:
-    """All that is stored of one bucket."""
-
-    documents: dict[str, Document] = field(default_factory=dict[str, Document])
-    lists: dict[tuple[str, tuple[str, ...]], set[bytes]] = field(default_factory=lambda: defaultdict(set))
-    positions: dict[Partition, int] = field(default_factory=dict[Partition, int])
-    quarantine: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    live: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    count: int | None = None
-    corrupt: set[str] = field(default_factory=set[str])
-    """Ids whose documents are bytes that Headrace did not write: for tests to set."""
-    mistyped: set[tuple[str, tuple[str, ...]]] = field(default_factory=set[tuple[str, tuple[str, ...]]])
-    """Lists (index, values) whose keys are of another type: for tests to set."""
+DEFAULT_QUARANTINE_MAX: Final = 10_000
+DEFAULT_QUEUE_MAX: Final = 1_000
 
 
 class MemoryStore:
     """Implements `ProjectorStore` and `ReaderStore`. `buckets` may be looked at, and set to an earlier copy, by tests."""
 
-    def __init__(self, *, quarantine_max: int = DEFAULT_QUARANTINE_MAX) -> None:
+    def __init__(self, *, quarantine_max: int = DEFAULT_QUARANTINE_MAX, queue_max: int = DEFAULT_QUEUE_MAX) -> None:
         self.buckets: defaultdict[Bucket, BucketState] = defaultdict(BucketState)
         self._quarantine_max = quarantine_max
+        self._queue_max = queue_max
         self._available = True
         self._channels: defaultdict[Bucket, set[asyncio.Queue[Sequence[Notice] | None]]] = defaultdict(set)
 
@@ -91,51 +65,56 @@ class MemoryStore:
         first.count = buckets if first.count is None else first.count
         return first.count
 
-    async def positions(self, bucket: Bucket) -> dict[Partition, int]:
+    async def raise_fence(self, bucket: Bucket, partitions: Sequence[Partition], owner: str, now_ms: int) -> Fence:
+        if not partitions:
+            raise ValueError("a fence of no partitions")
         self._answer()
-        return dict(self.buckets[bucket].positions)
+        return self.buckets[bucket].raise_fence(partitions, owner, now_ms)
+
+    async def standing(self, bucket: Bucket) -> Standing:
+        self._answer()
+        state = self.buckets[bucket]
+        positions, identities = dict(state.positions), dict(state.identities)
+        return Standing(positions, identities, frozenset(state.caught_up), state.is_built)
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         self._answer()
-        return [self._document(bucket, id) for id in ids]
+        return [self.buckets[bucket].document(id) for id in ids]
+
+    async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        self._answer()
+        return [self.buckets[bucket].queue(id) for id in ids]
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         self._answer()
         state = self.buckets[change.bucket]
-        stored = {at: state.positions.get(at, 0) for at in change.positions}
-        if any(stored[at] != advance.expected for at, advance in change.positions.items()):
-            return Regressed(stored)
-        for item in change.changes:
-            self._document(change.bucket, item.id)
-        wanted, conflicts = _sift(change.changes, state)
-        if conflicts:
-            return Conflict(conflicts)
-        size = len(state.quarantine)
-        after = len(state.quarantine.keys() | {entry.coordinates for entry in change.set_aside})
-        if after > size and after > self._quarantine_max:
-            return Full(size)
-        for item in wanted:
-            _write(item, state)
-        state.quarantine.update((entry.coordinates, entry.entry) for entry in change.set_aside)
-        state.positions.update((at, advance.next) for at, advance in change.positions.items())
-        if wanted:
-            self._publish(change.bucket, [Notice(item.id, *item.document.at) for item in wanted])
-        return Applied(len(wanted), len(change.changes) - len(wanted), len(change.set_aside))
+        outcome = model.apply(state, change, quarantine_max=self._quarantine_max, queue_max=self._queue_max)
+        if isinstance(outcome, Applied) and change.changes:
+            self._publish(change.bucket, [Notice(item.id, *item.document.at) for item in change.changes])
+        return outcome
+
+    async def apply_and_read(
+        self, change: BucketChange, ids: Sequence[str]
+    ) -> tuple[ApplyOutcome, list[Document | None]]:
+        return await self.apply(change), await self.documents(change.bucket, ids)
 
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         self._answer()
-        self.buckets[bucket].live = dict(live)
+        self.buckets[bucket].live = {**self.buckets[bucket].live, **live}
 
     async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
         self._answer()
         return dict(self.buckets[bucket].quarantine)
 
     async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
         self._answer()
-        found = [_or_error(self._document, *key) for key in documents]
-        return found, [_or_error(self._page, query) for query in pages]
+        return ReadAnswer(
+            [_or_error(self._document, key) for key in documents],
+            [_or_error(self._page, query) for query in pages],
+            [_or_error(self._measure, query) for query in measures],
+        )
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
         self._answer()
@@ -164,37 +143,64 @@ class MemoryStore:
         for queue in self._channels[bucket]:
             queue.put_nowait(notices)
 
-    def _document(self, bucket: Bucket, id: str) -> Document | None:
-        if id in self.buckets[bucket].corrupt:
-            raise StoreMisconfiguredError(f"at {bucket.document(id)!r} is something that Headrace did not write")
-        return self.buckets[bucket].documents.get(id)
+    def _document(self, key: DocumentKey) -> Document | None:
+        state = self.buckets[key.bucket]
+        found = state.document(key.id)
+        if found is None and not state.is_built:
+            raise RebuildingError(f"{key.id!r} may still come")
+        return found
 
     def _page(self, query: PageQuery) -> Page:
         """Written from the port's words alone, not as the adapter for Redis gathers it: each checks the other."""
         page.walk(query)
-        if any((query.index, query.values) in self.buckets[bucket].mistyped for bucket in page.buckets(query)):
-            raise StoreMisconfiguredError("the store refused a command: WRONGTYPE")
-        listed = [
-            (entry, bucket)
-            for bucket in page.buckets(query)
-            for entry in self.buckets[bucket].lists[query.index, query.values]
-        ]
+        listed = [(entry, bucket) for bucket in page.buckets(query) for entry in self._listed(bucket, query)]
         listed.sort(key=lambda row: row[0], reverse=query.descending)
         start = sum(1 for entry, _ in listed if query.after and not _comes_after(entry, query.after, query))
         stop = sum(1 for entry, _ in listed if not query.before or _comes_after(query.before, entry, query))
         span = range(start, max(start, stop))
         span = span[len(span) - min(query.limit, len(span)) :] if query.backward else span[: query.limit]
         shown = [(entry, bucket, member_id(entry)) for entry, bucket in listed[span.start : span.stop]]
-        rows = [PageRow(entry, id, self._document(bucket, id)) for entry, bucket, id in shown]
+        rows = [PageRow(entry, id, self._row(bucket, query, id)) for entry, bucket, id in shown]
         if not rows:
             return Page(rows, len(listed), start > 0, stop < len(listed))
         return Page(rows, len(listed), span.start > 0, span.stop < len(listed))
 
+    def _listed(self, bucket: Bucket, query: PageQuery) -> set[bytes]:
+        if query.timeline is None:
+            return self._members(bucket, index_list(query.index, query.values))
+        appends = self._whole(bucket).timelines.get(query.timeline, {})
+        return {append.member for append in appends.values()}
 
-def _or_error(read: Callable[P, A], *arguments: P.args, **names: P.kwargs) -> A | StoreError:
+    def _row(self, bucket: Bucket, query: PageQuery, id: str) -> Document | None:
+        state = self.buckets[bucket]
+        if query.timeline is None:
+            return state.document(id)
+        return Document(0, 1, 0, state.timelines[query.timeline][id].entry)
+
+    def _measure(self, query: MeasureQuery) -> int | bytes | None:
+        name = measure_list(query.measure, query.value)
+        if not query.extreme:
+            return sum(self._whole(bucket).numbers.get(name, 0) for bucket in page.buckets(query))
+        members = [entry for bucket in page.buckets(query) for entry in self._members(bucket, name)]
+        found = sorted(entry.rpartition(SEPARATOR)[0] for entry in members)
+        return (found[-1] if query.extreme > 0 else found[0]) if found else None
+
+    def _members(self, bucket: Bucket, name: str) -> set[bytes]:
+        if name in self.buckets[bucket].mistyped:
+            raise StoreMisconfiguredError("the store refused a command: WRONGTYPE")
+        return self._whole(bucket).lists.get(name, set())
+
+    def _whole(self, bucket: Bucket) -> BucketState:
+        state = self.buckets[bucket]
+        if not state.is_built:
+            raise RebuildingError(f"bucket {bucket.number} of {bucket.projection} is being rebuilt")
+        return state
+
+
+def _or_error(read: Callable[[Q], A], query: Q) -> A | StoreError:
     try:
-        return read(*arguments, **names)
-    except StoreMisconfiguredError as error:
+        return read(query)
+    except (RebuildingError, StoreMisconfiguredError) as error:
         return error
 
 
@@ -208,26 +214,3 @@ async def _listen(queue: asyncio.Queue[Sequence[Notice] | None]) -> AsyncGenerat
 
 def _comes_after(entry: bytes, other: bytes, query: PageQuery) -> bool:
     return entry < other if query.descending else entry > other
-
-
-def _sift(changes: Sequence[Change], state: BucketState) -> tuple[list[Change], list[str]]:
-    """The items to write, and the ids of those that were folded from another document."""
-    wanted: list[Change] = []
-    conflicts: list[str] = []
-    for item in changes:
-        stored = state.documents.get(item.id)
-        if stored is not None and stored.at >= item.document.at:
-            continue
-        if (stored.at if stored else None) == item.base:
-            wanted.append(item)
-        else:
-            conflicts.append(item.id)
-    return wanted, conflicts
-
-
-def _write(item: Change, state: BucketState) -> None:
-    state.documents[item.id] = item.document
-    for entry in item.removed:
-        state.lists[entry.list_name, entry.values].discard(entry.member)
-    for entry in item.added:
-        state.lists[entry.list_name, entry.values].add(entry.member)

@@ -5,12 +5,12 @@ Invariants: pure; rows of all buckets are in one order, that of their members' b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from projections.store.document import Document
 from projections.store.keys import Bucket, member_id
-from projections.store.port import Page, PageQuery, PageRow
+from projections.store.port import MeasureQuery, Page, PageQuery, PageRow
 
 MAX_LIMIT: Final = 1000
 
@@ -25,19 +25,18 @@ class Walk(NamedTuple):
 
 class Share(NamedTuple):
     """What one bucket has of a page: counts of its rows up to the low bound, between the bounds, from the high one on; and
-
-    the first `limit` rows between the bounds in the order they were walked, with their documents.
+    the first `limit` rows between the bounds in the order they were walked, with the bytes of what they name.
     """
 
     total: int
     below: int
     between: int
     above: int
-    rows: Sequence[tuple[bytes, Document | None]]
+    rows: Sequence[tuple[bytes, bytes | None]]
 
 
-def buckets(query: PageQuery) -> list[Bucket]:
-    """The buckets that a page is gathered from."""
+def buckets(query: PageQuery | MeasureQuery) -> list[Bucket]:
+    """The buckets that a page or a measure is gathered from."""
     return [Bucket(query.projection, query.generation, number) for number in range(query.buckets)]
 
 
@@ -50,8 +49,8 @@ def walk(query: PageQuery) -> Walk:
     return Walk(before, after, down) if query.descending else Walk(after, before, down)
 
 
-def merge(query: PageQuery, shares: Sequence[Share]) -> Page:
-    """One page out of the shares of all buckets."""
+def merge(query: PageQuery, shares: Sequence[Share], document: Callable[[str, bytes | None], Document | None]) -> Page:
+    """One page out of the shares of all buckets; `document` reads what a row (its id, the bytes) names."""
     rows = [row for share in shares for row in share.rows]
     if len(shares) > 1:
         rows.sort(key=lambda row: row[0], reverse=walk(query).down)
@@ -63,8 +62,9 @@ def merge(query: PageQuery, shares: Sequence[Share]) -> Page:
     if rows:
         cut = sum(share.between for share in shares) > len(rows)
         before, after = before or (cut and query.backward), after or (cut and not query.backward)
+    named = ((entry, member_id(entry), value) for entry, value in rows)
     return Page(
-        rows=[PageRow(entry, member_id(entry), document) for entry, document in rows],
+        rows=[PageRow(entry, id, document(id, value)) for entry, id, value in named],
         total=sum(share.total for share in shares),
         has_previous=before,
         has_next=after,

@@ -1,6 +1,7 @@
 """The ports to the store of read models: one for the projector, one for readers.
 
-Invariants: `apply` is atomic per bucket; whatever `read` returns in one answer was read on one connection, documents before pages,
+Invariants: `apply` is atomic per bucket, and changes no byte when it is refused; whatever `read` returns in one answer was read on
+one connection, documents before pages,
 so that a document in the answer vouches for what a page in the same answer shows.
 """
 
@@ -8,85 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
 
 from projections.errors import StoreError
 from projections.log.port import Partition
+from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
-from projections.store.keys import Bucket, Entry
-
-
-class Change(NamedTuple):
-    """The new state of one aggregate.
-
-    `base` is the (epoch, version) of the document that it was folded from, None when there was none: the store refuses the whole
-    call with CONFLICT when it finds another one that is older than `document`, and skips this item as a duplicate when it
-    finds one as new. `removed` and `added` are the old and new index entries.
-    """
-
-    id: str
-    base: tuple[int, int] | None
-    document: Document
-    removed: frozenset[Entry] = frozenset()
-    added: frozenset[Entry] = frozenset()
-
-
-class SetAside(NamedTuple):
-    """A record for the quarantine. `entry` is JSON, by coordinates `<topic>/<partition>/<offset>`."""
-
-    coordinates: str
-    entry: bytes
-
-
-class Advance(NamedTuple):
-    """A position: where the caller believes it stands (0 when never set), and where it goes."""
-
-    expected: int
-    next: int
-
-
-@dataclass(frozen=True)
-class BucketChange:
-    """All that one `apply` does to one bucket."""
-
-    bucket: Bucket
-    changes: Sequence[Change] = ()
-    set_aside: Sequence[SetAside] = ()
-    positions: Mapping[Partition, Advance] = field(default_factory=dict[Partition, Advance])
-
-
-@dataclass(frozen=True)
-class Applied:
-    """Written. `duplicates` items were as old as what is stored, or older, and were skipped."""
-
-    applied: int
-    duplicates: int
-    set_aside: int
-
-
-@dataclass(frozen=True)
-class Regressed:
-    """Nothing written: a stored position is not the expected one. `positions` are those stored, of the partitions asked."""
-
-    positions: Mapping[Partition, int]
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Nothing written: the documents of `ids` are not the ones that the change was folded from. Read and fold again."""
-
-    ids: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Full:
-    """Nothing written: the quarantine would exceed its bound."""
-
-    size: int
-
-
-ApplyOutcome = Applied | Regressed | Conflict | Full
+from projections.store.keys import Bucket
 
 
 class ProjectorStore(Protocol):
@@ -103,24 +33,42 @@ class ProjectorStore(Protocol):
         """
         ...
 
-    async def positions(self, bucket: Bucket) -> dict[Partition, int]:
-        """Where to resume, per partition that was ever advanced."""
+    async def raise_fence(self, bucket: Bucket, partitions: Sequence[Partition], owner: str, now_ms: int) -> Fence:
+        """Raises the fence of these partitions of a bucket to (max(largest stored + 1, now_ms), owner), and returns it.
+
+        From then on a change under a smaller one is refused. Whoever raised it proves that the partitions are still its own
+        before it writes. Raises StoreUnavailableError (outcome unknown: raise again).
+        """
+        ...
+
+    async def standing(self, bucket: Bucket) -> Standing:
+        """Where to resume, read at one instant."""
         ...
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         """Stored documents of a bucket in the order of ids. One round trip."""
         ...
 
+    async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        """What waits behind each of these aggregates, lowest version first. One round trip."""
+        ...
+
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         """Writes all or nothing; on success publishes the changed (id, epoch, version) on the bucket's channel.
 
-        Idempotent through versions and positions: a call that was cut off may be sent again. Cancellation leaves it done or
-        not done. Raises StoreUnavailableError (outcome unknown: read positions before going on).
+        A call that was cut off may be sent again: it is then refused with REGRESSED or CONFLICT if it was done. Cancellation
+        leaves it done or not done. Raises StoreUnavailableError (outcome unknown: read the standing before going on).
         """
         ...
 
+    async def apply_and_read(
+        self, change: BucketChange, ids: Sequence[str]
+    ) -> tuple[ApplyOutcome, list[Document | None]]:
+        """`apply`, then `documents` of the same bucket as they are after it, in one round trip."""
+        ...
+
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
-        """Replaces the projector's report (hash fields) of a bucket."""
+        """Sets fields of a bucket's report, one per partition; those that other workers set stay."""
         ...
 
     async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
@@ -150,6 +98,8 @@ class PageQuery:
         descending: the declared order of the list runs from the largest member to the smallest.
         after, before: exclusive bounds in the declared order, members of the list (need not be present any more).
         backward: take the last `limit` rows before `before` instead of the first after `after`; still in declared order.
+        timeline: the list is the timeline of this key (`index` and `values` are not looked at); a row's id is the event's, and
+            its document version 1 with the entry as its view.
     """
 
     projection: str
@@ -162,6 +112,25 @@ class PageQuery:
     after: bytes | None = None
     before: bytes | None = None
     backward: bool = False
+    timeline: str | None = None
+
+
+@dataclass(frozen=True)
+class MeasureQuery:
+    """A measure of one projection, gathered over all its buckets.
+
+    Args:
+        projection, generation, buckets: which ones.
+        measure, value: its name, and what it is kept by, as `keys.filter_text` writes it.
+        extreme: -1 for the least of the contributions, 1 for the largest, 0 for the number that counts or adds them up.
+    """
+
+    projection: str
+    generation: int
+    buckets: int
+    measure: str
+    value: str
+    extreme: Literal[-1, 0, 1] = 0
 
 
 class PageRow(NamedTuple):
@@ -185,6 +154,14 @@ class Page:
     has_next: bool
 
 
+class ReadAnswer(NamedTuple):
+    """What `ReaderStore.read` answers. A measure is a whole number, or of an extreme its `keys.sort_text`, None without any."""
+
+    documents: list[Document | StoreError | None]
+    pages: list[Page | StoreError]
+    measures: list[int | bytes | StoreError | None]
+
+
 class Notice(NamedTuple):
     """An aggregate's document changed to this version."""
 
@@ -197,13 +174,14 @@ class ReaderStore(Protocol):
     """What the gateway needs."""
 
     async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
         """Answers all of it in one round trip (one per node of a cluster), in the order of what was asked.
 
         What is wrong with a single item (bytes that Headrace did not write, a key of another type) is the answer to that item, as
-        an error that is returned and not raised; a page with such a document in it is such an error as a whole. Raises
-        StoreUnavailableError, StoreMisconfiguredError for what concerns the whole trip.
+        an error that is returned and not raised; a page with such a document in it is such an error as a whole. So is a
+        document that is missing from a bucket without its `built` mark, and a page or a measure over such a bucket:
+        RebuildingError. Raises StoreUnavailableError, StoreMisconfiguredError for what concerns the whole trip.
         """
         ...
 

@@ -1,53 +1,34 @@
-"""The store on Redis 7 or Valkey: both ports, over one connection pool.
+"""The store on Redis 7, Redis 8 or Valkey, one server or a cluster: both ports.
 
-Invariants: a call ends within `connect_timeout_s + timeout_s`, with an answer or an error; it is sent once, never again behind
-the caller's back; a connection whose call was cut off is dropped, so that a late answer is never taken for another's.
+Invariants: a call ends within `connect_timeout_s + timeout_s`, with an answer or an error; what it writes is sent once, never
+again behind the caller's back; a server that lacks the functions (new, or a promoted replica) is given them.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClusterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import RedisError, ResponseError
 
-from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
+from projections.errors import StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
-from projections.store import calls, page
+from projections.store import calls, reading
+from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
+from projections.store.faults import answering, lacks_functions, told, translated
 from projections.store.keys import Bucket
 from projections.store.library import library
-from projections.store.port import (
-    ApplyOutcome,
-    BucketChange,
-    DocumentKey,
-    Notice,
-    Page,
-    PageQuery,
-)
+from projections.store.link import Link, SingleLink
+from projections.store.port import DocumentKey, MeasureQuery, Notice, PageQuery, ReadAnswer
+from projections.store.reading import Command
 
 DEFAULT_QUARANTINE_MAX: Final = 10_000
+DEFAULT_QUEUE_MAX: Final = 1_000
 IDLE_PING_S: Final = 5.0
 """A change channel that was silent for so long is asked whether it is still there."""
-
-_PASSING: Final = (ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
-_PASSING_CODES: Final = ("BUSY", "NOREPLICAS", "MISCONF")
-"""Refusals that may end without anybody changing Headrace: wait and try again. redis-py has classes for some of them."""
 
 _notices = msgspec.json.Decoder(list[Notice])
 
@@ -62,205 +43,199 @@ class RedisStore:
         connect_timeout_s: float = 1.0,
         timeout_s: float = 2.0,
         quarantine_max: int = DEFAULT_QUARANTINE_MAX,
+        queue_max: int = DEFAULT_QUEUE_MAX,
     ) -> None:
-        self._client: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_connect_timeout=connect_timeout_s,
-            socket_timeout=timeout_s,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._call = cast("Callable[..., Awaitable[Any]]", self._client.execute_command)
+        self._link: Link = SingleLink(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
         self._bound_s = connect_timeout_s + timeout_s
         self._timeout_s = timeout_s
         self._quarantine_max = quarantine_max
+        self._queue_max = queue_max
         self._library = library()
 
     # -- both ports
 
     async def ping(self) -> None:
-        async with self._answering():
-            await self._call("PING")
+        await self._everywhere("PING")
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._link.close()
 
     # -- ProjectorStore
 
     async def check(self) -> None:
-        async with self._answering():
-            memory = await self._client.info("memory")
-            policy = memory.get("maxmemory_policy")
+        for memory in await self._everywhere("INFO", "memory"):
+            policy = _info(memory).get("maxmemory_policy")
             if policy != "noeviction":
                 raise StoreMisconfiguredError(
                     f"the store may evict read models: its maxmemory-policy is {policy}; set it to noeviction"
                 )
+        async with answering(self._bound_s):
             await self._load()
 
     async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
         key = Bucket(projection, generation, 0).bucket_count
-        async with self._answering(), self._client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("SET", key, buckets, "NX")
-            pipe.execute_command("GET", key)
-            _, stored = await pipe.execute()
+        _, stored = await self._batch([Command(key, ("SET", key, buckets, "NX")), Command(key, ("GET", key))])
         return calls.count(key, stored)
 
-    async def positions(self, bucket: Bucket) -> dict[Partition, int]:
-        async with self._answering():
-            stored: dict[bytes, bytes] = await self._call("HGETALL", bucket.positions)
-        return {calls.partition(field): int(offset) for field, offset in stored.items()}
+    async def raise_fence(self, bucket: Bucket, partitions: Sequence[Partition], owner: str, now_ms: int) -> Fence:
+        if not partitions:
+            raise ValueError("a fence of no partitions")
+        key = bucket.fence
+        words = ("FCALL", self._library.fence, 1, key, owner, now_ms, *(str(at) for at in partitions))
+        [number] = await self._batch([Command(key, words)])
+        return Fence(int(number), owner)
+
+    async def standing(self, bucket: Bucket) -> Standing:
+        keys = (bucket.positions, bucket.identities, bucket.caught_up, bucket.built)
+        [reply] = await self._batch([Command(keys[0], ("FCALL_RO", self._library.standing, len(keys), *keys))])
+        return calls.standing(reply)
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         if not ids:
             return []
-        keys = [bucket.document(id) for id in ids]
-        async with self._answering():
-            values = await self._call("MGET", *keys)
-        return [calls.document(key, value) for key, value in zip(keys, values, strict=True)]
+        gather = _gather(bucket, ids)
+        [values] = await self._batch([gather])
+        return _documents(gather, values)
+
+    async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        if not ids:
+            return []
+        keys = (bucket.quarantine, *(bucket.queue(id) for id in ids))
+        [replies] = await self._batch([Command(keys[0], ("FCALL_RO", self._library.queued, len(keys), *keys))])
+        return [calls.waiting(reply) for reply in replies]
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
-        keys, arguments = calls.apply_arguments(change, self._quarantine_max)
-        async with self._answering():
-            reply = await self._knowing_functions(
-                lambda: self._call("FCALL", self._library.apply, len(keys), *keys, *arguments)
-            )
-        return calls.apply_outcome(reply)
+        [reply] = await self._batch([self._apply(change)])
+        return calls.apply_outcome(change, reply)
+
+    async def apply_and_read(
+        self, change: BucketChange, ids: Sequence[str]
+    ) -> tuple[ApplyOutcome, list[Document | None]]:
+        if not ids:
+            return await self.apply(change), []
+        gather = _gather(change.bucket, ids)
+        reply, values = await self._batch([self._apply(change), gather])
+        return calls.apply_outcome(change, reply), _documents(gather, values)
 
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
-        async with self._answering(), self._client.pipeline(transaction=True) as pipe:
-            pipe.execute_command("DEL", bucket.live)
-            if live:
-                pipe.execute_command("HSET", bucket.live, *[part for field in live.items() for part in field])
-            await pipe.execute()
+        flat = [part for field in live.items() for part in field]
+        await self._batch([Command(bucket.live, ("HSET", bucket.live, *flat))] if flat else [])
 
     async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
-        async with self._answering():
-            stored: dict[bytes, bytes] = await self._call("HGETALL", bucket.quarantine)
-        return {coordinates.decode(): entry for coordinates, entry in stored.items()}
+        [stored] = await self._batch([Command(bucket.quarantine, ("HGETALL", bucket.quarantine))])
+        return {coordinates.decode(): entry for coordinates, entry in calls.pairs(stored)}
 
     # -- ReaderStore
 
     async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
-        keys = [bucket.document(id) for bucket, id in documents]
-        asked = [calls.page_arguments(query, bucket) for query in pages for bucket in page.buckets(query)]
-        if not keys and not asked:
-            return [], []
-        async with self._answering():
-            replies = await self._knowing_functions(lambda: self._read_once(keys, asked))
-        values = replies.pop(0) if keys else []
-        found = [calls.document_or_error(key, value) for key, value in zip(keys, values, strict=True)]
-        shares = iter(replies)
-        return found, [calls.page_or_error(query, [next(shares) for _ in range(query.buckets)]) for query in pages]
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
+        trip = reading.Trip(documents, pages, measures, self._library, one_slot_each=self._link.one_slot_each)
+        if not trip.commands:
+            return trip.answer(())
+        async with answering(self._bound_s):
+            replies = await self._knowing_functions(trip.commands)
+            for place, reply in enumerate(replies):
+                if isinstance(reply, ResponseError):
+                    replies[place] = _of_one_item(reply, is_gather=place < trip.gather_count)
+        return trip.answer(replies)
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
         key = Bucket(projection, generation, 0).bucket_count
-        async with self._answering():
-            stored = await self._call("GET", key)
+        [stored] = await self._batch([Command(key, ("GET", key))])
         return None if stored is None else calls.count(key, stored)
 
     async def reports(self, buckets: Sequence[Bucket]) -> list[dict[str, bytes]]:
-        async with self._answering(), self._client.pipeline(transaction=False) as pipe:
-            for bucket in buckets:
-                pipe.execute_command("HGETALL", bucket.live)
-            found = await pipe.execute() if buckets else []
-        return [{field.decode(): value for field, value in report.items()} for report in found]
+        found = await self._batch([Command(bucket.live, ("HGETALL", bucket.live)) for bucket in buckets])
+        return [{field.decode(): value for field, value in calls.pairs(report)} for report in found]
 
     @asynccontextmanager
     async def changes(self, bucket: Bucket) -> AsyncGenerator[AsyncIterator[Sequence[Notice]]]:
-        pool: Any = self._client.connection_pool
-        async with self._answering():
-            connection = await pool.get_connection()
-        try:
-            async with self._answering():
-                await connection.send_command("SSUBSCRIBE", bucket.changes)
-                await connection.read_response()
+        async with translated(), aclosing(self._subscriptions(bucket)) as subscriptions:
+            async with answering(self._bound_s):
+                connection = await anext(subscriptions)
             async with aclosing(self._listen(connection)) as notices:
                 yield notices
-        finally:
-            await connection.disconnect(nowait=True)
-            await pool.release(connection)
 
     # -- inside
+
+    def _apply(self, change: BucketChange) -> Command:
+        keys, arguments = calls.apply_arguments(change, self._quarantine_max, self._queue_max)
+        return Command(keys[0], ("FCALL", self._library.apply, len(keys), *keys, *arguments))
+
+    async def _subscriptions(self, bucket: Bucket) -> AsyncGenerator[Any]:
+        async with self._link.subscription(bucket.changes) as connection:
+            yield connection
 
     async def _listen(self, connection: Any) -> AsyncGenerator[Sequence[Notice]]:
         pinged = False
         while True:
-            async with self._translated():
+            async with translated():
                 wait_s = self._timeout_s if pinged else IDLE_PING_S
                 reply = await connection.read_response(timeout=wait_s, disconnect_on_error=False)
                 if reply is None:
                     if pinged:
                         raise StoreUnavailableError(f"the change channel did not answer within {wait_s:g} s")
                     await connection.send_command("PING", check_health=False)
+                elif reply[0] == b"sunsubscribe":  # the slot has gone to another server of the cluster
+                    raise StoreUnavailableError("the change channel has moved to another server")
             pinged = reply is None
             if reply is not None and reply[0] == b"smessage":
                 yield _notices.decode(reply[2])
 
-    async def _read_once(self, keys: Sequence[str], asked: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Documents first, on one connection: what they say is not younger than the pages behind them.
-
-        A page that the server refuses is answered with its StoreMisconfiguredError, unless the refusal concerns the whole trip.
-        """
-        async with self._client.pipeline(transaction=False) as pipe:
-            if keys:
-                pipe.execute_command("MGET", *keys)
-            for call in asked:
-                pipe.execute_command("FCALL_RO", self._library.page, 1, *call)
-            replies = await pipe.execute(raise_on_error=False)
-        for place, reply in enumerate(replies):
-            if not isinstance(reply, Exception):
-                continue
-            if (keys and place == 0) or not isinstance(reply, ResponseError) or "unction not found" in str(reply):
-                raise reply
-            told = _told(reply)
-            if isinstance(told, StoreUnavailableError):
-                raise reply
-            replies[place] = told
+    async def _batch(self, commands: Sequence[Command]) -> list[Any]:
+        """Replies of a trip that is answered as a whole: a refusal of one command is raised."""
+        if not commands:
+            return []
+        async with answering(self._bound_s):
+            replies = await self._knowing_functions(commands)
+            for reply in replies:
+                if isinstance(reply, RedisError):
+                    raise reply
         return replies
 
-    async def _knowing_functions(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """The call's answer; a server that lacks the functions (new, or a promoted replica) is given them first."""
-        try:
-            return await call()
-        except ResponseError as error:
-            if "unction not found" not in str(error):
-                raise
-            await self._load()
-            return await call()
+    async def _everywhere(self, *words: Any) -> list[Any]:
+        async with answering(self._bound_s):
+            replies = await self._link.everywhere(*words)
+            for reply in replies:
+                if isinstance(reply, RedisError):
+                    raise reply
+        return replies
+
+    async def _knowing_functions(self, commands: Sequence[Command]) -> list[Any]:
+        """Replies, after giving the functions to servers that lack them; what one refused for that reason was not done."""
+        replies = await self._link.batch(commands)
+        if not any(map(lacks_functions, replies)):
+            return replies
+        await self._load()
+        return await self._link.batch(commands)
 
     async def _load(self) -> None:
-        try:
-            await self._call("FUNCTION", "LOAD", self._library.code)
-        except ResponseError as error:
-            if "already exists" not in str(error):  # the name is the digest: it is this very code
-                raise
-
-    @asynccontextmanager
-    async def _answering(self) -> AsyncGenerator[None]:
-        """Bounds what is inside and tells its failures in the words of the port."""
-        try:
-            async with asyncio.timeout(self._bound_s), self._translated():
-                yield
-        except TimeoutError:
-            raise StoreUnavailableError(f"the store did not answer within {self._bound_s:g} s") from None
-
-    @asynccontextmanager
-    async def _translated(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except (AuthenticationError, AuthorizationError) as error:
-            raise StoreMisconfiguredError(f"the store refuses the credentials: {error}") from error
-        except ResponseError as error:
-            raise _told(error) from error
-        except (RedisError, OSError) as error:
-            raise StoreUnavailableError(f"the store is away: {error}") from error
+        for reply in await self._link.everywhere("FUNCTION", "LOAD", self._library.code):
+            # the name is the digest: what exists is this very code
+            if isinstance(reply, RedisError) and "already exists" not in str(reply):
+                raise reply
 
 
-def _told(error: ResponseError) -> StoreError:
-    """A refusal of the server in the words of the port."""
-    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
-        return StoreUnavailableError(f"the store refuses for the moment: {error}")
-    return StoreMisconfiguredError(f"the store refused a command: {error}")
+def _gather(bucket: Bucket, ids: Sequence[str]) -> Command:
+    prefix = bucket.document("")
+    keys = [prefix + id for id in ids]
+    return Command(keys[0], ("MGET", *keys))
+
+
+def _documents(gather: Command, values: Sequence[bytes | None]) -> list[Document | None]:
+    return [reading.document(key, value) for key, value in zip(gather.words[1:], values, strict=True)]
+
+
+def _of_one_item(refusal: ResponseError, *, is_gather: bool) -> Exception:
+    """The refusal of a page or a measure as the answer to it; raised when it concerns the whole trip."""
+    error = told(refusal)
+    if is_gather or lacks_functions(refusal) or isinstance(error, StoreUnavailableError):
+        raise refusal
+    return error
+
+
+def _info(section: bytes) -> dict[str, str]:
+    """A section of INFO: `name:value` in lines, and headings."""
+    lines = section.decode().splitlines()
+    return {name: value for name, found, value in (line.partition(":") for line in lines) if found}

@@ -1,11 +1,21 @@
-"""The graph of the orders context; it adds a customer's orders to Customer."""
+"""The graph of the orders context; it adds a customer's orders, and what they come to, to Customer."""
 
 from datetime import datetime
 from decimal import Decimal
 
 from projections.contexts.catalog import product_docs
 from projections.contexts.customers import customer_docs
-from projections.contexts.orders import Line, OrderStatus, by_customer, by_status, order_docs
+from projections.contexts.orders import (
+    Line,
+    OrderStatus,
+    by_customer,
+    by_status,
+    last_order_at,
+    order_count,
+    order_docs,
+    revenue_by_day,
+    total_spent,
+)
 from schema import (
     BoundedContext,
     Connection,
@@ -19,6 +29,7 @@ from schema import (
     find,
     get,
     many,
+    measure,
     one,
     part,
 )
@@ -52,6 +63,9 @@ class Order:
 @extension(Customer)
 class CustomerOrders:
     orders: Connection[Order] = many(order_docs, by_customer, description="Newest first.")
+    order_count: int = measure(order_docs, order_count, description="All orders, cancelled ones too.")
+    total_spent: Decimal = measure(order_docs, total_spent, description="The totals of all orders but cancelled ones.")
+    last_order_at: datetime | None = measure(order_docs, last_order_at, description="Null before the first order.")
 
 
 class PlaceOrderLine(Input):
@@ -76,6 +90,9 @@ class CancelOrderInput(Input):
 class Query:
     order: Order | None = get(order_docs, description="One order by id or key.")
     orders: Connection[Order] = find(order_docs, by_status, description="Newest first.")
+    revenue: Decimal = measure(
+        order_docs, revenue_by_day, description="The totals of a day's orders, in UTC, cancelled ones left out."
+    )
 
 
 class Mutation:

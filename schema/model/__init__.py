@@ -1,12 +1,13 @@
 """Contexts put together into one checked graph: plain data, from which the schema is built and queries are planned."""
 
-from schema.model.build import build_graph
+from schema.model.build import ReadModel, build_graph
 from schema.model.graph import (
     CommandModel,
     FieldModel,
     Graph,
     InputField,
     InputModel,
+    KeptBy,
     Kind,
     ObjectModel,
     RootModel,
@@ -18,8 +19,10 @@ __all__ = [
     "Graph",
     "InputField",
     "InputModel",
+    "KeptBy",
     "Kind",
     "ObjectModel",
+    "ReadModel",
     "RootModel",
     "build_graph",
 ]

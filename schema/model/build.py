@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 from projections.declare import Projection
+from projections.timeline import Timeline
 from schema.declare import BoundedContext, Example, Find, Get
 from schema.errors import CompositionError
 from schema.marks import ENTITY, EXTENSION, EntityMark, ExtensionMark
@@ -17,6 +18,7 @@ from schema.model.commands import CommandReader
 from schema.model.fields import DERIVED, FieldReader
 from schema.model.graph import CommandModel, FieldModel, Graph, ObjectModel, RootModel, camel
 from schema.model.places import hints_of, place_of
+from schema.per_key import Measured
 
 RESERVED_ROOTS = ("node", "nodes")
 RESERVED_TYPES = (
@@ -24,12 +26,17 @@ RESERVED_TYPES = (
     *("Receipt", "AggregateVersion", "FieldProblem", "CommandRefused", "VersionConflict", "OutcomeUnknown"),
     *("String", "Int", "Float", "Boolean", "ID", "Decimal", "DateTime", "Date"),
 )
+ACTIVITY_TYPES = ("Activity", "ActivityConnection", "ActivityEdge", "Lineage")
+"""Taken where a timeline is shown."""
 
 
-def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projection[Any, Any]]) -> Graph:
-    """Checks the contexts against each other and against the projections that are served. Raises CompositionError."""
-    owners = _owners(contexts, projections)
-    reader = FieldReader(owners)
+ReadModel: TypeAlias = Projection[Any, Any] | Timeline[Any]
+
+
+def build_graph(contexts: Sequence[BoundedContext], served: Sequence[ReadModel]) -> Graph:
+    """Checks the contexts against each other and against the read models that are served. Raises CompositionError."""
+    owners = _owners(contexts, [model for model in served if isinstance(model, Projection)])
+    reader = FieldReader(owners, [model for model in served if isinstance(model, Timeline)])
     objects: dict[str, ObjectModel] = {}
     extensions = _extensions(contexts, owners)
     for cls, context in owners.items():
@@ -42,7 +49,8 @@ def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projec
     commands = CommandReader(owners, reader.enum)
     mutations = _mutations(contexts, commands)
     enums = reader.enums
-    _check_names(objects, {**enums}, commands, mutations)
+    timelines = reader.per_key.timelines
+    _check_names(objects, {**enums}, commands, mutations, RESERVED_TYPES + (ACTIVITY_TYPES if timelines else ()))
     return Graph(
         objects=dict(sorted(objects.items())),
         enums=dict(sorted(enums.items())),
@@ -50,6 +58,7 @@ def build_graph(contexts: Sequence[BoundedContext], projections: Sequence[Projec
         queries=dict(sorted(queries.items())),
         commands=dict(sorted(mutations.items())),
         examples=_examples(contexts),
+        timelines=dict(sorted(timelines.items())),
     )
 
 
@@ -202,13 +211,16 @@ def _queries(contexts: Sequence[BoundedContext], reader: FieldReader) -> dict[st
         for name in _declared_names(context.query, hints):
             place = f"{place_of(context.query)}.{name}"
             declaration = context.query.__dict__.get(name)
-            if not isinstance(declaration, (Get, Find)):
-                raise CompositionError(
-                    f"{name} is not a query", where=place, mend="set it to get(projection) or find(projection, index)"
-                )
             _claim_root(name, place, {n: m.place for n, m in found.items()})
-            target = reader.edges.root_target(hints.get(name), declaration, place)
-            found[name] = RootModel(name, context.name, declaration, target, place)
+            if isinstance(declaration, Measured):
+                kind, by = reader.per_key.root(name, hints.get(name), declaration, place)
+                found[name] = RootModel(name, context.name, declaration, "", place, kind, by)
+            elif isinstance(declaration, (Get, Find)):
+                target = reader.edges.root_target(hints.get(name), declaration, place)
+                found[name] = RootModel(name, context.name, declaration, target, place)
+            else:
+                mend = "set it to get(projection), find(projection, index) or measure(projection, measure)"
+                raise CompositionError(f"{name} is not a query", where=place, mend=mend)
     return found
 
 
@@ -255,9 +267,10 @@ def _check_names(
     enums: dict[str, type[Enum]],
     commands: CommandReader,
     mutations: dict[str, CommandModel],
+    reserved: Sequence[str],
 ) -> None:
     """No two types of one name, those that composition makes included."""
-    places = dict.fromkeys(RESERVED_TYPES, "the gateway's own types")
+    places = dict.fromkeys(reserved, "the gateway's own types")
     for name, model in objects.items():
         if model.projection is not None:
             places |= {f"{name}Connection": f"the lists of {place_of(model.cls)}", f"{name}Edge": place_of(model.cls)}

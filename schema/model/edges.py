@@ -31,7 +31,7 @@ class EdgeReader:
 
     def root_target(self, annotation: Any, declaration: Get | Find, place: str) -> str:
         """The entity that a query leads to, its annotation checked."""
-        entity = self._entity_of(declaration.projection.name, place)
+        entity = self.entity_of(declaration.projection.name, place)
         if isinstance(declaration, Get):
             kind = read_type(annotation, place)
             fits = kind.item is entity and kind.nullable and not kind.is_list
@@ -66,7 +66,7 @@ class EdgeReader:
                 mend=f"use the field of {view.__name__} that holds the key",
             )
         kind = read_type(annotation, place)
-        entity = self._entity_of(declaration.projection.name, place)
+        entity = self.entity_of(declaration.projection.name, place)
         if kind.item is not entity or kind.is_list or not kind.nullable:
             raise CompositionError(
                 f"{camel(name)} is annotated {kind.spelled()} but leads to {entity.__name__}",
@@ -79,7 +79,7 @@ class EdgeReader:
 
     def many(self, name: str, annotation: Any, declaration: Many, place: str) -> FieldModel:
         """An edge to the rows of an index that name the parent."""
-        entity = self._entity_of(declaration.projection.name, place)
+        entity = self.entity_of(declaration.projection.name, place)
         self._check_index(declaration, place)
         if not 1 <= declaration.limit <= MAX_LIST_LIMIT:
             raise CompositionError(
@@ -128,7 +128,8 @@ class EdgeReader:
                 )
             self._enum(unwrap(struct_fields(projection.view, where=place)[name]).item)
 
-    def _entity_of(self, projection: str, place: str) -> type[Any]:
+    def entity_of(self, projection: str, place: str) -> type[Any]:
+        """The entity that shows a projection's views. Raises CompositionError."""
         for cls in self._owners:
             mark: EntityMark = cls.__dict__[ENTITY]
             if mark.projection.name == projection:

@@ -6,7 +6,7 @@ that is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -16,22 +16,29 @@ from strawberry.types.field import StrawberryField
 
 from projections.declare import PersonalMark
 from projections.shape import FieldType, struct_fields, unwrap
+from projections.timeline import Timeline
 from schema.declare import BoundedContext, Computed, Find, Get, Many, Metadata, One, Stored
 from schema.errors import CompositionError
 from schema.marks import PART, PartMark
 from schema.model.edges import EdgeReader
 from schema.model.graph import FieldModel, Kind, ObjectModel, camel
+from schema.model.per_key import PerKeyReader
 from schema.model.places import hints_of, place_of, read_type
+from schema.per_key import Measured, Timed
 
 DERIVED = ("id", "key", "version")
-_DECLARATIONS = (StrawberryField, Stored, Computed, One, Many, Get, Find)
+_DECLARATIONS = (StrawberryField, Stored, Computed, One, Many, Measured, Timed, Get, Find)
 
 
 class FieldReader:
-    """Reads declaring classes; collects the parts and enums that they lead to. `edges` reads what leads to entities."""
+    """Reads declaring classes; collects the parts and enums that they lead to.
 
-    def __init__(self, owners: Mapping[type[Any], BoundedContext]) -> None:
+    `edges` reads what leads to entities, `per_key` what is kept per key.
+    """
+
+    def __init__(self, owners: Mapping[type[Any], BoundedContext], timelines: Sequence[Timeline[Any]]) -> None:
         self.edges = EdgeReader(owners, self.enum)
+        self.per_key = PerKeyReader(timelines, self.edges.entity_of, self.enum)
         self._parts: dict[type[Any], ObjectModel] = {}
         self.enums: dict[str, type[Enum]] = {}
 
@@ -72,22 +79,29 @@ class FieldReader:
                     raise CompositionError(
                         f"{camel(name)} is a stored field in an extension",
                         where=place,
-                        mend="an extension adds one(...), many(...) or computed(...)",
+                        mend="an extension adds one(...), many(...), computed(...), measure(...) or timeline(...)",
                     )
                 found[name] = self._stored(name, annotation, declaration, stored, view, context, place)
             elif isinstance(declaration, Computed):
                 found[name] = self._computed(name, annotation, declaration, stored, view, place)
             elif isinstance(declaration, One):
                 found[name] = self.edges.one(name, annotation, declaration, stored, view, place)
-            elif isinstance(declaration, Many):
-                if not is_entity:
-                    raise CompositionError("a part has no key to list by", where=place, mend="move it to the entity")
-                found[name] = self.edges.many(name, annotation, declaration, place)
+            elif not is_entity and isinstance(declaration, (Many, Measured, Timed)):
+                raise CompositionError("a part has no key to list by", where=place, mend="move it to the entity")
             else:
-                raise CompositionError(
-                    f"{declaration!r} is not a field", where=place, mend="use field, computed, one or many"
-                )
+                found[name] = self._by_key(name, annotation, declaration, place)
         return found
+
+    def _by_key(self, name: str, annotation: Any, declaration: Any, place: str) -> FieldModel:
+        """A field that is read by the entity's key."""
+        if isinstance(declaration, Many):
+            return self.edges.many(name, annotation, declaration, place)
+        if isinstance(declaration, Measured):
+            return self.per_key.measure(name, annotation, declaration, place)
+        if isinstance(declaration, Timed):
+            return self.per_key.timeline(name, annotation, declaration, place)
+        mend = "use field, computed, one, many, measure or timeline"
+        raise CompositionError(f"{declaration!r} is not a field", where=place, mend=mend)
 
     def _check_name(self, name: str, place: str, taken: dict[str, str]) -> None:
         if name.startswith("_"):

@@ -15,8 +15,10 @@ from strawberry.utils.str_converters import to_camel_case
 
 from projections.declare import Index, Projection
 from projections.shape import FieldType
+from projections.timeline import Timeline
 from schema.declare import Computed, Example, Find, Get, Many, Metadata, One, Stored
 from schema.marks import RowRule
+from schema.per_key import Measured, Timed
 
 
 class Kind(Enum):
@@ -27,6 +29,8 @@ class Kind(Enum):
     COMPUTED = "computed"
     ONE = "one"
     MANY = "many"
+    MEASURE = "measure"
+    TIMELINE = "timeline"
     CODE = "code"
 
 
@@ -44,7 +48,7 @@ class FieldModel:
     metadata: Metadata
     place: str
     target: str | None = None
-    declaration: Stored | Computed | One | Many | None = None
+    declaration: Stored | Computed | One | Many | Measured | Timed | None = None
     code: Any = None
     connection: bool = False
     index: Index[Any] | None = None
@@ -74,14 +78,27 @@ class ObjectModel:
 
 
 @dataclass(frozen=True)
+class KeptBy:
+    """What a measure is kept by: the field of the view, or the function's name and result; None for what is not said."""
+
+    name: str | None
+    type: FieldType | None
+
+
+@dataclass(frozen=True)
 class RootModel:
-    """A field of Query: `get` or `find`."""
+    """A field of Query: `get`, `find` or `measure`.
+
+    `target` is the entity that it leads to, empty for a measure; `type` and `by` (whole) are a measure's type and argument.
+    """
 
     name: str
     context: str
-    declaration: Get | Find
+    declaration: Get | Find | Measured
     target: str
     place: str
+    type: FieldType | None = None
+    by: KeptBy | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +162,7 @@ class Graph:
     queries: Mapping[str, RootModel]
     commands: Mapping[str, CommandModel]
     examples: tuple[Example, ...]
+    timelines: Mapping[str, Timeline[Any]]
 
     @property
     def entities(self) -> dict[str, ObjectModel]:

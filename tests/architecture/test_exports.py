@@ -10,10 +10,12 @@ import schema
 from tests.architecture.pages import DOCS
 
 AUTHORING_NAMES: Final = {
-    "projections": {"Event", "Index", "Part", "Personal", "Projection", "View", "replace"},
+    "projections": {
+        "Entry", "Event", "Index", "Measure", "Part", "Personal", "Projection", "Timeline", "View", "replace",
+    },
     "schema": {
-        "BoundedContext", "Connection", "Example", "Info", "Input", "Ref", "RowRule", "command", "computed", "entity",
-        "extension", "field", "find", "get", "many", "one", "part",
+        "Activity", "BoundedContext", "Connection", "Example", "Info", "Input", "Ref", "RowRule", "command", "computed",
+        "entity", "extension", "field", "find", "get", "many", "measure", "one", "part", "timeline",
     },
 }  # fmt: skip
 

@@ -27,17 +27,11 @@ from projections.catalog import PROJECTIONS
 from schema.catalog import CONTEXTS
 from tests.architecture.tree import ROOT
 
-LATER_FIELDS: Final = {
-    "Query.command",
-    "Customer.orderCount",
-    "Customer.totalSpent",
-    "Customer.lastOrderAt",
-    "Customer.activity",
-}
-LATER_TYPES: Final = {"CommandStatus", "ActivityConnection"}
+LATER_FIELDS: Final = {"Query.command"}
+LATER_TYPES: Final = {"CommandStatus"}
 """What the fixture has and this graph has not yet. One that is there by now is taken off these lists."""
 
-CONNECTIONS: Final = ("Customer", "Product")
+CONNECTIONS: Final = ("Customer", "Product", "Activity")
 INPUTS_BY_PATTERN: Final = {
     "DiscontinueProductInput": "commandId: ID  expectedVersion: Int  product: ID!",
     "RefundPaymentInput": "commandId: ID  expectedVersion: Int  payment: ID!  amount: Decimal!",

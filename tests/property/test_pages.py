@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.dev.servers import EmbeddedValkey
+from projections.store.change import BucketChange, Change
 from projections.store.document import Document
 from projections.store.keys import Bucket, Entry, bucket_of, member
 from projections.store.memory import MemoryStore
-from projections.store.port import BucketChange, Change, PageQuery
+from projections.store.port import PageQuery
 from projections.store.redis import RedisStore
 
 titles = st.one_of(st.none(), st.text("ab\0\x01é\U0001f6d2", max_size=4))

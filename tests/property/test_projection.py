@@ -22,9 +22,9 @@ from projections.log.port import Partition
 from projections.project import Projector
 from projections.quarantine import set_aside
 from projections.record import Decoded, Ignored, Record
+from projections.store.change import Advance, Applied, BucketChange
 from projections.store.keys import Bucket, Entry, bucket_of, index_entries
 from projections.store.memory import MemoryStore
-from projections.store.port import Advance, Applied, BucketChange
 from tests.unit.projections.samples import OPENED, Closed, Opened, Renamed, carts, evolve, headers
 
 IDS = ("a", "b", "c", "d/e:f")

@@ -1,19 +1,27 @@
 """The stores that the contract suite runs on: in memory, and on the run's Valkey."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import deepcopy
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreError
+from projections.log.port import Partition
+from projections.store.change import BucketChange
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
 from projections.store.port import Page
 from projections.store.redis import RedisStore
 
-QUARANTINE_MAX = 3
+QUARANTINE_MAX = 5
+QUEUE_MAX = 3
 
 Store = MemoryStore | RedisStore
+Dump = Callable[[Bucket], Awaitable[object]]
+
+P0, P1 = Partition("orders", 0), Partition("orders", 1)
 
 
 def page_of(answer: Page | StoreError) -> Page:
@@ -22,14 +30,20 @@ def page_of(answer: Page | StoreError) -> Page:
     return answer
 
 
+async def build(store: Store, *buckets: Bucket) -> None:
+    """Gives buckets their `built` mark."""
+    for bucket in buckets:
+        await store.apply(BucketChange(bucket, caught_up=[P0], partitions=[P0]))
+
+
 @pytest.fixture(params=["memory", "valkey"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """A store that sets aside at most 3 records per bucket."""
+    """A store that sets aside at most 5 records per bucket, 3 of them behind one aggregate."""
     if request.param == "memory":
-        yield MemoryStore(quarantine_max=QUARANTINE_MAX)
+        yield MemoryStore(quarantine_max=QUARANTINE_MAX, queue_max=QUEUE_MAX)
         return
     valkey: EmbeddedValkey = request.getfixturevalue("valkey")
-    real = RedisStore(valkey.url, quarantine_max=QUARANTINE_MAX)
+    real = RedisStore(valkey.url, quarantine_max=QUARANTINE_MAX, queue_max=QUEUE_MAX)
     await real.check()
     yield real
     await real.close()
@@ -39,3 +53,17 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 def bucket(unique: str) -> Bucket:
     """A bucket that no other test has."""
     return Bucket(unique, 1, 0)
+
+
+@pytest.fixture
+def dump(request: pytest.FixtureRequest, store: Store) -> Dump:
+    """Every byte that is stored of a bucket: what a refused call must leave as it is."""
+
+    async def of(bucket: Bucket) -> object:
+        if isinstance(store, MemoryStore):
+            return deepcopy(store.buckets[bucket])
+        async with Redis.from_url(request.getfixturevalue("valkey").url) as admin:
+            keys = sorted([key async for key in admin.scan_iter(f"{bucket.tag}:*", count=1000)])
+            return [(key, await admin.dump(key)) for key in keys]
+
+    return of

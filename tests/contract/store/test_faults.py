@@ -8,10 +8,11 @@ from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError
+from projections.store.change import Applied, BucketChange, Change
 from projections.store.document import Document
 from projections.store.keys import Bucket, Entry, member
 from projections.store.memory import MemoryStore
-from projections.store.port import Applied, BucketChange, Change, DocumentKey, Page, PageQuery
+from projections.store.port import DocumentKey, Page, PageQuery
 from projections.store.redis import RedisStore
 from tests.contract.store.conftest import Store
 

@@ -2,20 +2,22 @@
 
 import pytest
 
+from projections.store.change import BucketChange, Change
 from projections.store.document import Document
-from projections.store.keys import Bucket, Entry, bucket_of, member
-from projections.store.port import BucketChange, Change, Page, PageQuery
-from tests.contract.store.conftest import Store, page_of
+from projections.store.keys import Bucket, bucket_of, index_list, member
+from projections.store.port import Page, PageQuery
+from tests.contract.store.conftest import Store, build, page_of
 
 ROWS = "abcdefg"
+ALL = index_list("all", ())
 
 
 async def fill(store: Store, projection: str, buckets: int) -> None:
     for id in ROWS:
         bucket = Bucket(projection, 1, bucket_of(id, buckets))
-        entry = Entry("all", (), member(id, id))
-        change = Change(id, None, Document(0, 1, 0, b"{}"), added=frozenset([entry]))
-        await store.apply(BucketChange(bucket, [change]))
+        change = Change(id, None, Document(0, 1, 0, b"{}"))
+        await store.apply(BucketChange(bucket, [change], added={ALL: [member(id, id)]}))
+    await build(store, *(Bucket(projection, 1, number) for number in range(buckets)))
 
 
 def shown(page: Page) -> tuple[str, bool, bool]:
@@ -65,7 +67,7 @@ async def test_pages(store: Store, unique: str, buckets: int) -> None:
                 )
             )
             answers.append(answer)
-    _, pages = await store.read([], queries)
+    _, pages, _ = await store.read([], queries)
     for query, page, answer in zip(queries, map(page_of, pages), answers, strict=True):
         assert (query, shown(page)) == (query, answer)
         assert page.total == len(ROWS)
@@ -73,7 +75,8 @@ async def test_pages(store: Store, unique: str, buckets: int) -> None:
 
 async def test_a_list_that_is_not_there_is_empty(store: Store, unique: str) -> None:
     query = PageQuery(unique, 1, 2, "all", ("x",), 5, after=b"1a\0a")
-    _, pages = await store.read([], [query])
+    await build(store, *(Bucket(unique, 1, number) for number in range(2)))
+    _, pages, _ = await store.read([], [query])
     assert pages == [Page([], 0, False, False)]
 
 
@@ -85,12 +88,9 @@ async def test_a_limit_out_of_range_is_refused(store: Store, unique: str, limit:
 
 async def test_a_thousand_rows_with_their_documents(store: Store, bucket: Bucket) -> None:
     for start in range(0, 1000, 100):
-        changes = [
-            Change(
-                f"{n:04}", None, Document(0, n + 1, 0, b"{}"), added=frozenset([Entry("all", (), member(n, f"{n:04}"))])
-            )
-            for n in range(start, start + 100)
-        ]
-        await store.apply(BucketChange(bucket, changes))
-    _, [page] = await store.read([], [PageQuery(bucket.projection, 1, 1, "all", (), 1000, descending=True)])
+        rows = {f"{n:04}": n for n in range(start, start + 100)}
+        changes = [Change(id, None, Document(0, n + 1, 0, b"{}")) for id, n in rows.items()]
+        await store.apply(BucketChange(bucket, changes, added={ALL: [member(n, id) for id, n in rows.items()]}))
+    await build(store, bucket)
+    _, [page], _ = await store.read([], [PageQuery(bucket.projection, 1, 1, "all", (), 1000, descending=True)])
     assert [row.document and row.document.version for row in page_of(page).rows] == list(range(1000, 0, -1))

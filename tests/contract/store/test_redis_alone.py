@@ -11,12 +11,14 @@ from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
+from projections.log.port import Partition
 from projections.store import redis as redis_store
+from projections.store.change import Applied, BucketChange, Change, Conflict, Fence
 from projections.store.document import Document
 from projections.store.keys import Bucket
-from projections.store.port import Applied, BucketChange, Change, DocumentKey, Notice, PageQuery
+from projections.store.port import DocumentKey, Notice, PageQuery
 from projections.store.redis import RedisStore
-from tests.contract.store.conftest import page_of
+from tests.contract.store.conftest import build, page_of
 
 BUCKET = Bucket("orders", 1, 0)
 CHANGE = BucketChange(BUCKET, [Change("a", None, Document(0, 1, 0, b"{}"))])
@@ -28,11 +30,15 @@ async def test_functions_are_loaded_where_they_are_missing(clean_valkey: Embedde
     async with Redis.from_url(clean_valkey.url) as admin:
         await store.check()
         await store.check()
-        assert await store.apply(CHANGE) == Applied(1, 0, 0)
+        assert await store.apply(CHANGE) == Applied(1)
         await admin.function_flush()
-        assert await store.apply(CHANGE) == Applied(0, 1, 0)
+        outcome, found = await store.apply_and_read(CHANGE, ["a"])
+        assert (outcome, found) == (Conflict(["a"]), [Document(0, 1, 0, b"{}")])
         await admin.function_flush()
-        found, pages = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
+        assert await store.raise_fence(BUCKET, [Partition("orders", 0)], "me", 7) == Fence(7, "me")
+        await build(store, BUCKET)
+        await admin.function_flush()
+        found, pages, _ = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
         assert found == [Document(0, 1, 0, b"{}")]
         assert page_of(pages[0]).total == 0
     await store.close()
@@ -89,7 +95,7 @@ async def test_a_lost_server_is_told_at_once_and_found_again(start_valkey: Calla
             pass
     assert time.monotonic() - started_s < 2.0
     server.start()
-    assert await store.apply(CHANGE) == Applied(1, 0, 0)
+    assert await store.apply(CHANGE) == Applied(1)
     await store.close()
 
 
@@ -101,7 +107,7 @@ async def test_a_hung_server_is_told_within_the_bound(start_valkey: Callable[[],
     os.kill(server.pid, signal.SIGSTOP)
     try:
         started_s = time.monotonic()
-        for call in (store.positions(BUCKET), store.apply(CHANGE)):
+        for call in (store.standing(BUCKET), store.apply(CHANGE)):
             with pytest.raises(StoreUnavailableError):
                 await call
         assert time.monotonic() - started_s < 1.5

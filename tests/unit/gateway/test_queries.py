@@ -9,11 +9,11 @@ import pytest
 from projections.contexts.customers import customer_docs
 from projections.contexts.orders import OrderStatus, order_docs
 from projections.contexts.payments import payment_docs
-from projections.errors import StoreError
+from projections.store.change import Applied, BucketChange, Change
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import BucketChange, Change, DocumentKey, Page, PageQuery
+from projections.store.port import DocumentKey, MeasureQuery, PageQuery, ReadAnswer
 from tests.serving import Client, gateway, put
 from tests.shop_views import fill, order, payment
 
@@ -26,10 +26,10 @@ class CountingStore(MemoryStore):
         self.trips: list[tuple[list[DocumentKey], list[PageQuery]]] = []
 
     async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery]
-    ) -> tuple[list[Document | StoreError | None], list[Page | StoreError]]:
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
         self.trips.append((list(documents), list(pages)))
-        return await super().read(documents, pages)
+        return await super().read(documents, pages, measures)
 
 
 @pytest.fixture
@@ -237,8 +237,10 @@ async def test_a_store_that_is_away_is_a_typed_error_per_field_and_comes_back(
 
 
 async def test_a_document_that_does_not_fit_its_view_is_told_apart(client: Client, store: CountingStore) -> None:
-    broken = Change("o-1", (0, 1), Document(0, 2, 0, b'{"customerId": 7}'))
-    await store.apply(BucketChange(Bucket("orders", order_docs.version, 0), [broken]))
+    bucket = Bucket("orders", order_docs.version, 0)
+    (old,) = await store.documents(bucket, ["o-1"])
+    broken = Change("o-1", old, Document(0, 2, 0, b'{"customerId": 7}'))
+    assert isinstance(await store.apply(BucketChange(bucket, [broken])), Applied)
     answer = await client.ask('{ order(id: "o-1") { id } customer(id: "c-1") { name } }')
     assert answer["errors"][0]["extensions"]["code"] == "UNREADABLE_DOCUMENT"
     assert answer["data"] == {"order": None, "customer": {"name": "Ada"}}

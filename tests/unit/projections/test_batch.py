@@ -3,7 +3,7 @@
 from projections.batch import MAX_ITEMS, slices
 from projections.decode import Decoder
 from projections.log.port import Partition
-from projections.record import Outcome, Poison
+from projections.record import Moment, Outcome, Poison
 from projections.store.keys import bucket_of
 from tests.unit.projections.samples import carts, record
 
@@ -43,11 +43,29 @@ def test_many_events_of_few_aggregates_are_one_slice() -> None:
     assert len(part.by_bucket[0]) == 1_000
 
 
-def test_poison_counts_each_and_goes_to_the_bucket_of_its_key() -> None:
-    batch = [decode(record(id="c-1", data=b"{", offset=n)) for n in range(MAX_ITEMS + 1)]
+def test_poison_of_no_aggregate_counts_each_and_goes_to_the_bucket_of_its_key() -> None:
+    batch = [decode(record(id="c-1", version=0, offset=n)) for n in range(MAX_ITEMS + 1)]
     cut = list(slices(batch, 8))
     assert [len(part.by_bucket[bucket_of("c-1", 8)]) for part in cut] == [MAX_ITEMS, 1]
     assert [part.next for part in cut] == [{AT: MAX_ITEMS}, {AT: MAX_ITEMS + 1}]
+
+
+def test_poison_of_an_aggregate_goes_where_the_aggregate_is() -> None:
+    batch: list[Outcome] = [decode(record(id="c-1", data=b"{", offset=n)) for n in range(MAX_ITEMS + 1)]
+    [part] = slices(batch, 8)
+    assert part.by_bucket == {bucket_of("c-1", 8): batch}
+
+
+def test_a_moment_goes_to_the_bucket_of_its_timeline() -> None:
+    batch: list[Outcome] = [
+        Moment("c-1", f"e-{n}", 1_000 + n, b"", b"", record(id=f"o-{n}", offset=n)) for n in range(MAX_ITEMS + 1)
+    ]
+    cut = list(slices(batch, 8))
+    assert [part.by_bucket for part in cut] == [
+        {bucket_of("c-1", 8): batch[:MAX_ITEMS]},
+        {bucket_of("c-1", 8): batch[MAX_ITEMS:]},
+    ]
+    assert cut[-1].time_ms == {AT: 1_000 + MAX_ITEMS}
 
 
 def test_what_is_of_no_bucket_moves_the_position_only() -> None:

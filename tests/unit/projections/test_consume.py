@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from projections import consume
+from projections import consume, stages
 from projections.consume import Consumer
 from projections.lag import lag_of
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.log.port import Partition
 from projections.project import Projector
 from projections.record import Record
+from projections.store.change import Advance, ApplyOutcome, BucketChange, Change, Conflict
 from projections.store.document import Document
 from projections.store.keys import Bucket, bucket_of
 from projections.store.memory import MemoryStore
-from projections.store.port import Advance, ApplyOutcome, BucketChange, Change, Conflict
 from projections.telemetry import Instruments
 from tests.unit.projections.samples import carts, record
 
@@ -35,9 +35,9 @@ BUCKET = Bucket("carts", 1, 0)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times that a test can wait for."""
-    for name in ("TICK_S", "RELIST_S", "RELIST_MISSING_S", "FULL_RETRY_S", "MAX_BACKOFF_S", "FIRST_BACKOFF_S"):
+    for name in ("TICK_S", "FULL_RETRY_S", "MAX_BACKOFF_S", "FIRST_BACKOFF_S"):
         monkeypatch.setattr(consume, name, 0.01)
-    monkeypatch.setattr(consume, "FETCH_WAIT_MS", 5)
+    monkeypatch.setattr(stages, "FETCH_WAIT_MS", 5)
 
 
 async def until(condition: Callable[[], object], what: str = "the condition") -> None:
@@ -112,7 +112,7 @@ async def test_poison_is_set_aside_and_the_rest_goes_on(caplog: pytest.LogCaptur
     opened(broker, "c")
     async with running(broker, store):
         await until(lambda: position(store) == 3)
-    assert versions(store) == {"a": 1, "c": 1}
+    assert versions(store) == {"a": 1, "b": 0, "c": 1}
     assert list(store.buckets[BUCKET].quarantine) == ["shop.carts/0/1"]
     assert json.loads(store.buckets[BUCKET].quarantine["shop.carts/0/1"])["cause"] == "body"
     assert "1 records set aside, the first shop.carts/0/1 (body)" in caplog.text
@@ -322,7 +322,7 @@ class RivalStore(MemoryStore):
             stored = self.buckets[change.bucket].documents.get("a")
             assert stored
             rival = stored._replace(version=stored.version + 1)
-            await super().apply(BucketChange(change.bucket, [Change("a", stored.at, rival)]))
+            await super().apply(BucketChange(change.bucket, [Change("a", stored, rival)]))
         outcome = await super().apply(change)
         self.conflicts += isinstance(outcome, Conflict)
         return outcome
@@ -350,12 +350,12 @@ async def test_a_full_quarantine_blocks_and_says_so(caplog: pytest.LogCaptureFix
     publish(broker, record(id="y", data=b"{"))
     opened(broker, "a")
     async with running(broker, store, batch_records=1):
-        await until(lambda: "is full (1 records)" in caplog.text)
-        assert (position(store), versions(store)) == (1, {})
+        await until(lambda: "is full: 1 records" in caplog.text)
+        assert (position(store), versions(store)) == (1, {"x": 0})
         before = store.buckets[BUCKET].live
         await until(lambda: store.buckets[BUCKET].live is not before, "a report while it waits")
         store.buckets[BUCKET].quarantine.clear()
-        await until(lambda: versions(store) == {"a": 1})
+        await until(lambda: versions(store) == {"x": 0, "y": 0, "a": 1})
     assert caplog.text.count("is full") == 1
     assert list(store.buckets[BUCKET].quarantine) == ["shop.carts/0/1"]
 

@@ -39,7 +39,7 @@ counts = Projection(name="counts", version=1, topics=["t"], aggregate="cart", ev
 def test_32_bits_signed(number: int) -> None:
     data = {"count": number, "lines": [{"quantity": number}], "numbers": [number, None]}
     found = Decoder(counts).decode(record(kind="Counted", data=data))
-    [change] = Projector(counts).project([found], {"c-1": None}).changes
+    [change] = Projector(counts).project([found], {"c-1": None}, {}, 0).changes
     assert change.document.view == b'{"count":%d}' % number
 
 
@@ -55,7 +55,7 @@ def test_an_event_with_more_is_poison(number: int, place: str) -> None:
 
 def test_a_view_with_more_is_poison() -> None:
     event = Decoder(counts).decode(record(kind="Counted", data={"count": 2**30, "doubled": True}))
-    [poison] = Projector(counts).project([event], {"c-1": None}).set_aside
+    [poison] = Projector(counts).project([event], {"c-1": None}, {}, 0).parked
     assert poison.cause == "evolve"
     assert "32 bits" in poison.detail
     with pytest.raises(WireError):

@@ -1,0 +1,147 @@
+"""Reads some partitions of a consumer's share, from the offsets that it is given.
+
+Invariants: records of a partition come in the order of the log; a position outside what the log holds goes on from the log's start;
+a record that the protocol's own encoding spoils comes with a `fault`, and the records around it come as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CorruptRecordException, KafkaError
+
+from projections.errors import LogUnavailableError
+from projections.log.salvage import salvage
+from projections.record import Record
+
+logger = logging.getLogger(__name__)
+
+STUCK_S: Final = 10.0
+"""After so long without an answer to a fetch, from a broker that answers otherwise, everything is begun anew."""
+OVERTIME_S: Final = 0.1
+"""How much longer than asked a fetch may take before it is cut off: aiokafka waits for ever while its group is rebalancing."""
+CORRUPT_LOG_S: Final = 30.0
+"""How often a place in the log that cannot be read is told again."""
+
+
+class Reading:
+    """Begins where it is told to; all else that the consumer is assigned stays paused."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+        self._consumer = consumer
+        self._next = dict(positions)
+        self._answered = _LastAnswer()
+        self._corrupt_log_due_s = 0.0
+        consumer.pause(*consumer.assignment())
+        for at, offset in positions.items():
+            consumer.seek(at, offset)
+        consumer.resume(*positions)
+
+    def seek(self, at: TopicPartition, offset: int) -> None:
+        """Goes on from there, in one of the partitions."""
+        self._next[at] = offset
+        self._consumer.seek(at, offset)
+
+    def ends(self) -> dict[TopicPartition, int]:
+        """The high water of each partition that has answered."""
+        assigned = self._consumer.assignment()
+        found = ((at, self._consumer.highwater(at)) for at in self._next if at in assigned)
+        return {at: end for at, end in found if end is not None}
+
+    async def take(self, max_records: int, wait_s: float) -> list[Record]:
+        """The next records, at most `max_records`, or none after `wait_s`. Raises KafkaError, LogUnavailableError."""
+        if not self._next:
+            await asyncio.sleep(wait_s)
+            return []
+        try:
+            async with asyncio.timeout(wait_s + OVERTIME_S):
+                batches = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=max_records)
+        except TimeoutError:
+            return []
+        except Exception as error:  # its reader raises UnicodeDecodeError and the errors of each codec, too
+            if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException):
+                raise
+            return await self._salvaged(max_records, wait_s)
+        for at, records in batches.items():
+            self._next[at] = records[-1].offset + 1
+        if not self._consumer.assignment() >= self._next.keys():
+            return []
+        self._rewind_what_is_beyond_the_end()
+        if self._answered.silent_s(self._consumer, self._next, got=bool(batches)) > STUCK_S:
+            raise LogUnavailableError(f"no fetch was answered for {STUCK_S:g} s")
+        return [_record(record) for records in batches.values() for record in records]
+
+    async def _salvaged(self, max_records: int, wait_s: float) -> list[Record]:
+        """A fetch without aiokafka's reader, which does not say which partition it failed at: each has its share of the records.
+
+        A record set whose checksum or frame is broken cannot be stepped over without losing records: its partition waits, told
+        every CORRUPT_LOG_S, and the others go on.
+        """
+        found: list[Record] = []
+        corrupt: list[str] = []
+        for at in random.sample(list(self._next), len(self._next)):
+            limit = min(max(1, max_records // len(self._next)), max_records - len(found))
+            if limit == 0:
+                break
+            part = await salvage(self._consumer._client, at, self._next[at], limit)
+            found += part.records
+            if part.corrupt is not None:
+                corrupt.append(f"{at.topic}/{at.partition}/{part.next} ({part.corrupt})")
+            if part.next != self._next[at]:
+                self._next[at] = part.next
+                self._consumer.seek(at, part.next)
+        for record in found:
+            if record.fault is not None:
+                place = f"{record.topic}/{record.partition}/{record.offset}"
+                logger.error("%s cannot be read whole: %s; it is handed on as unreadable", place, record.fault)
+        now_s = time.monotonic()
+        if corrupt and now_s >= self._corrupt_log_due_s:
+            self._corrupt_log_due_s = now_s + CORRUPT_LOG_S
+            logger.error("the log is corrupt at %s; nothing is skipped: waiting there", ", ".join(corrupt))
+        if not found:
+            await asyncio.sleep(wait_s)
+        return found
+
+    def _rewind_what_is_beyond_the_end(self) -> None:
+        """Apache Kafka refuses such a position (and aiokafka resets it), Tansu answers it with nothing for ever."""
+        for at, offset in self._next.items():
+            end = self._consumer.highwater(at)
+            if end is not None and end < offset:
+                logger.warning("%s/%s ends at %s, before position %s: read from its start", *at, end, offset)
+                self._next[at] = 0
+                self._consumer.seek(at, 0)
+
+
+class _LastAnswer:
+    """When any assigned partition last answered a fetch. Time with records to hand over counts as answered."""
+
+    def __init__(self) -> None:
+        self._stamp = -1
+        self._at_s = time.monotonic()
+
+    def silent_s(self, consumer: AIOKafkaConsumer, assigned: Mapping[TopicPartition, int], *, got: bool) -> float:
+        """Seconds since then."""
+        now_s = time.monotonic()
+        stamp = max(consumer.last_poll_timestamp(at) or 0 for at in assigned)
+        if got or stamp != self._stamp:
+            self._stamp = stamp
+            self._at_s = now_s
+        return now_s - self._at_s
+
+
+def _record(record: ConsumerRecord[bytes | None, bytes | None]) -> Record:
+    return Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        timestamp_ms=record.timestamp,
+    )

@@ -1,0 +1,65 @@
+"""What goes wrong between here and the server, in the words of the port.
+
+Invariants: an outage, or a refusal that may end without anybody changing Headrace, is StoreUnavailableError; what somebody has to
+mend is StoreMisconfiguredError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
+
+_PASSING: Final = (ClusterDownError, MovedError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_PASSING_CODES: Final = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "UNBLOCKED")
+"""Refusals that may pass: wait and try again. redis-py has classes for some of them."""
+
+
+def told(error: ResponseError) -> StoreError:
+    """A refusal of the server in the words of the port."""
+    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
+        return StoreUnavailableError(f"the store refuses for the moment: {error}")
+    return StoreMisconfiguredError(f"the store refused a command: {error}")
+
+
+def lacks_functions(reply: object) -> bool:
+    """Whether a reply says that the server does not know Headrace's functions."""
+    return isinstance(reply, ResponseError) and "unction not found" in str(reply)
+
+
+@asynccontextmanager
+async def translated() -> AsyncGenerator[None]:
+    """Tells failures of what is inside in the words of the port."""
+    try:
+        yield
+    except (AuthenticationError, AuthorizationError) as error:
+        raise StoreMisconfiguredError(f"the store refuses the credentials: {error}") from error
+    except ResponseError as error:
+        raise told(error) from error
+    except (RedisError, OSError) as error:
+        raise StoreUnavailableError(f"the store is away: {error}") from error
+
+
+@asynccontextmanager
+async def answering(bound_s: float) -> AsyncGenerator[None]:
+    """As `translated`, and ends within `bound_s` seconds."""
+    try:
+        async with asyncio.timeout(bound_s), translated():
+            yield
+    except TimeoutError:
+        raise StoreUnavailableError(f"the store did not answer within {bound_s:g} s") from None

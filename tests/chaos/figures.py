@@ -1,0 +1,256 @@
+"""The figures that a run of chaos shows: what is played, what is counted, what is asked of it.
+
+Invariants: each figure has servers and processes of its own; each leaves artefacts/chaos-<id>.json with its seed and its schedule,
+also when it is missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+from gateway.dev.servers import EmbeddedKafka
+from tests.chaos import mutants, schedule
+from tests.chaos.campaign import Campaign
+from tests.chaos.contents import Comparison
+from tests.chaos.crew import Crew
+from tests.chaos.history import LOOSE, Shape, generate
+from tests.chaos.models import TOPICS
+from tests.chaos.publish import create_topics, publishing
+from tests.chaos.schedule import FAILOVER, Fault, Figures
+from tests.chaos.servers import FailingValkey
+from tests.chaos.simulation import run_seed
+
+ARTEFACTS: Final = Path(__file__).resolve().parents[2] / "artefacts"
+SETTLED_WITHIN_S: Final = 180.0
+D6_WITHIN_S: Final = 60.0
+R2_WITHIN_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything; each from the variable of its name in capitals."""
+
+    seed: int = 1
+    events: int = 100_000
+    kills: int = 50
+    rebalances: int = 10
+    stalls: int = 5
+    failovers: int = 3
+    empties: int = 1
+    broken: int = 1000
+    workers: int = 3
+    partitions: int = 6
+    buckets: int = 2
+    seeds: int = 1000
+    jobs: int = 2
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """Raises ValueError for what is not a whole number."""
+        names = [known.name for known in fields(cls)]
+        return cls(**{name: int(environ[name.upper()]) for name in names if environ.get(name.upper())})
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(
+            self.seed,
+            self.events,
+            orders=max(3, self.events // 25),
+            products=max(2, self.events // 150),
+            partitions=self.partitions,
+            replays=10,
+            stretch=min(400, max(10, self.events // 20)),
+        )
+
+
+@dataclass
+class Result:
+    """One figure: whether it was reached, and what was counted."""
+
+    id: str
+    seed: int
+    is_met: bool = False
+    figures: dict[str, Any] = field(default_factory=dict[str, Any])
+    schedule: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    differences: list[str] = field(default_factory=list[str])
+    seconds: float = 0.0
+
+    def compared(self, comparison: Comparison) -> None:
+        """Takes a comparison in: any difference misses the figure."""
+        self.figures["compared"] = {**self.figures.get("compared", {}), **comparison.counts}
+        self.figures["differing"] = self.figures.get("differing", 0) + comparison.differing
+        self.differences += comparison.differences
+
+    def told(self) -> str:
+        """One line."""
+        numbers = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        return f"{self.id} {'met' if self.is_met else 'MISSED'} seed {self.seed} in {self.seconds:.0f} s: {numbers}"
+
+
+@asynccontextmanager
+async def campaign(sizes: Sizes, folder: Path, **environ: str) -> AsyncIterator[Campaign]:
+    """Servers, topics and workers that are ready, for the length of an `async with`."""
+    async with AsyncExitStack() as stack:
+        valkey = stack.enter_context(FailingValkey())
+        kafka = stack.enter_context(EmbeddedKafka())
+        await create_topics(kafka.bootstrap, TOPICS, sizes.partitions)
+        settings = {
+            "HEADRACE_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "HEADRACE_REDIS_URL": valkey.url,
+            "HEADRACE_FETCH_MAX_WAIT_MS": "10",
+            "HEADRACE_BUCKETS": str(sizes.buckets),
+            "HEADRACE_QUARANTINE_MAX": "200000",
+            **environ,
+        }
+        crew = stack.enter_context(Crew(settings, folder))
+        publisher = await stack.enter_async_context(publishing(kafka.bootstrap))
+        for _ in range(sizes.workers):
+            crew.join()
+        await asyncio.to_thread(crew.until_ready)
+        yield Campaign(
+            crew,
+            valkey,
+            publisher,
+            bootstrap=kafka.bootstrap,
+            partitions=sizes.partitions,
+            buckets=sizes.buckets,
+            tell=lambda line: print(f"   {line}", flush=True),
+        )
+
+
+async def d5(sizes: Sizes, result: Result, folder: Path) -> None:
+    """Every document equal at the end, whatever happened on the way."""
+    history = generate(sizes.shape)
+    figures = Figures(sizes.kills, sizes.rebalances, sizes.stalls, sizes.failovers, sizes.empties)
+    faults = schedule.plan(sizes.seed, figures, len(history.messages))
+    result.schedule = [asdict(fault) for fault in faults]
+    async with campaign(sizes, folder) as run:
+        await run.play(history.messages, faults)
+        settled_s = await run.until_applied(SETTLED_WITHIN_S)
+        result.figures = {"events": sizes.events, "records": len(history.messages), **run.tally.faults}
+        result.figures["settled_s"] = round(settled_s, 1)
+        result.figures["redis_back_s"] = run.tally.back_s.get("redis", [])
+        result.compared(await run.compared())
+        result.is_met = not result.figures["differing"]
+
+
+async def d6(sizes: Sizes, result: Result, folder: Path) -> None:
+    """A failover loses its tail: seconds until everything is equal again, and until the projector goes on (R2)."""
+    history = generate(sizes.shape)
+    messages = history.messages[: min(len(history.messages), 30_000)]
+    fault = Fault(FAILOVER, len(messages), 1.0, sizes.seed, tail=0.9, amnesia=True)
+    result.schedule = [asdict(fault)]
+    async with campaign(sizes, folder) as run:
+        await run.play(messages[: len(messages) // 2], [])
+        await run.until_applied(SETTLED_WITHIN_S)
+        await asyncio.to_thread(run.valkey.attach)
+        await asyncio.to_thread(run.valkey.detach)
+        before = run.progress.total() or 0
+        await run.publisher.publish(messages[len(messages) // 2 :])
+        await run.until_applied(SETTLED_WITHIN_S)
+        lost = (run.progress.total() or 0) - before
+        started_s = time.monotonic()
+        await asyncio.to_thread(run.valkey.fail_over, amnesia=True)
+        while (run.progress.total() or 0) <= before:
+            assert time.monotonic() - started_s < D6_WITHIN_S, "nothing moves after the failover"
+            await asyncio.sleep(0.02)
+        on_s = time.monotonic() - started_s
+        await run.until_applied(D6_WITHIN_S)
+        equal_s = time.monotonic() - started_s
+        result.compared(await run.compared())
+        result.figures |= {"lost_positions": lost, "goes_on_s": round(on_s, 2), "equal_s": round(equal_s, 2)}
+        result.is_met = (
+            not result.figures["differing"] and lost > 0 and equal_s <= D6_WITHIN_S and on_s <= R2_WITHIN_S
+        )
+
+
+async def d7(sizes: Sizes, result: Result, folder: Path) -> None:
+    """Broken records: all set aside, nothing stuck, nothing good lost; and all healed when the good ones come."""
+    shape = sizes.shape
+    history = generate(
+        Shape(**{**asdict(shape), "broken": sizes.broken, "held_percent": 0.2}),
+    )
+    async with campaign(sizes, folder) as run:
+        await run.play(history.messages, [])
+        await run.until_applied(SETTLED_WITHIN_S)
+        result.compared(await run.compared())
+        places = {message.fact.mark for message in history.messages if message.broken and message.fact}
+        loose = sum(1 for message in history.messages if message.broken in LOOSE)
+        result.figures |= {"events": sizes.events, "broken": len(places), "of_them_loose_with_copies": loose}
+        await run.play(history.repairs, [])
+        await run.until_applied(SETTLED_WITHIN_S)
+        result.compared(await run.compared())
+        result.is_met = not result.figures["differing"] and len(places) == sizes.broken
+
+
+async def memory(sizes: Sizes, result: Result, folder: Path) -> None:
+    """Many seeds of the simulation in memory; `folder` is not needed."""
+    faults: dict[str, int] = {}
+    changes = compared = 0
+    for seed in range(sizes.seed, sizes.seed + sizes.seeds):
+        try:
+            outcome = await asyncio.to_thread(run_seed, seed)
+        except AssertionError as error:
+            result.differences.append(str(error)[:4000])
+            continue
+        changes += outcome.changes
+        compared += sum(sum(comparison.counts.values()) for comparison in outcome.comparisons)
+        for name, count in outcome.faults.items():
+            faults[name] = faults.get(name, 0) + count
+    result.figures = {"seeds": sizes.seeds, "changes": changes, "compared": compared, "faults": faults}
+    result.figures["failed_seeds"] = len(result.differences)
+    result.is_met = not result.differences
+
+
+async def d8(sizes: Sizes, result: Result, folder: Path) -> None:
+    """Every guard taken away is noticed by a test; `folder` is not needed."""
+    verdicts = await asyncio.to_thread(mutants.judge_all, mutants.GUARDS, sizes.jobs)
+    survived = [verdict.name for verdict in verdicts if verdict.caught_by is None]
+    result.figures = {"guards": len(verdicts), "caught": len(verdicts) - len(survived), "survived": survived}
+    result.figures["caught_by"] = {verdict.name: verdict.caught_by for verdict in verdicts}
+    result.is_met = not survived
+
+
+FIGURES: Final[Mapping[str, Callable[[Sizes, Result, Path], Awaitable[None]]]] = {
+    "memory": memory,
+    "D5": d5,
+    "D6": d6,
+    "D7": d7,
+    "D8": d8,
+}
+
+
+async def run(sizes: Sizes, only: Sequence[str]) -> int:
+    """Plays figures one after another; the exit code."""
+    missed = 0
+    print(" ".join(f"{name.upper()}={value}" for name, value in asdict(sizes).items()), flush=True)
+    for id in only:
+        result = Result(id, sizes.seed)
+        started_s = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as folder:
+            try:
+                await FIGURES[id](sizes, result, Path(folder))
+            except (AssertionError, ValueError) as error:
+                result.is_met = False
+                result.differences.append(str(error)[:8000])
+            result.seconds = time.monotonic() - started_s
+        _keep(result, sizes)
+        print(result.told(), *result.differences[:5], sep="\n   ", flush=True)
+        missed += not result.is_met
+    return 1 if missed else 0
+
+
+def _keep(result: Result, sizes: Sizes) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    kept = {**asdict(result), "sizes": asdict(sizes), "machine": platform.platform(), "python": platform.python_version()}
+    path = ARTEFACTS / f"chaos-{result.id.lower()}.json"
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,156 @@
+"""The stages of a consumer: what is folded ahead of what is written, what is drained, what stops, and who is held up by it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from projections import Projection, consume, stages
+from projections.consume import Consumer
+from projections.lag import read_report
+from projections.log.memory import MemoryBroker, MemoryLog
+from projections.store.change import ApplyOutcome, BucketChange
+from projections.store.document import Document
+from projections.store.keys import Bucket
+from projections.store.memory import MemoryStore
+from projections.telemetry import Instruments
+from tests.unit.projections.samples import carts, evolve, record
+from tests.unit.projections.test_consume import BUCKET, opened, position, publish, renamed, running, until, versions
+from tests.unit.projections.test_ownership import Member, StallingStore, filled, together
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times that a test can wait for."""
+    for name in ("TICK_S", "FULL_RETRY_S", "MAX_BACKOFF_S", "FIRST_BACKOFF_S"):
+        monkeypatch.setattr(consume, name, 0.01)
+    monkeypatch.setattr(stages, "FETCH_WAIT_MS", 5)
+
+
+class SlowStore(MemoryStore):
+    """Its changes wait until they are let go; remembers what was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.waiting = 0
+        self.read_ids: list[str] = []
+
+    async def apply(self, change: BucketChange) -> ApplyOutcome:
+        if change.changes:
+            self.waiting += 1
+            await self.go.wait()
+        return await super().apply(change)
+
+    async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
+        self.read_ids += ids
+        return await super().documents(bucket, ids)
+
+
+async def test_a_slice_is_folded_onto_what_is_not_written_yet() -> None:
+    broker, store = MemoryBroker(), SlowStore()
+    opened(broker, "a")
+    renamed(broker, "a", 2, "bob")
+    renamed(broker, "a", 3, "cleo")
+    async with running(broker, store, batch_records=1):
+        await until(lambda: store.waiting)
+        store.go.set()
+        await until(lambda: versions(store) == {"a": 3})
+        await until(lambda: position(store) == 3)
+    assert json.loads(store.buckets[BUCKET].documents["a"].view or b"")["owner"] == "cleo"
+    assert store.read_ids[0] == "a"
+    assert len(store.read_ids) < 3, "what is about to be written was read"
+
+
+async def test_a_stop_writes_what_was_read() -> None:
+    broker, store = MemoryBroker(), SlowStore()
+    opened(broker, "a", "b", "c")
+    async with running(broker, store, batch_records=1) as consumer:
+        await until(lambda: store.waiting)
+        consumer.stop()
+        store.go.set()
+    assert "a" in versions(store)
+    assert position(store) == len(versions(store))
+
+
+async def test_a_revoke_lets_the_change_under_way_end_before_another_takes_over() -> None:
+    broker, shared = filled(partitions=1), MemoryStore()
+    slow = StallingStore(shared)
+    slow.stall_apply = True
+    first, second = Member(broker, slow), Member(broker, shared)
+    async with together(first):
+        await slow.stalled.wait()
+        async with together(second):
+            slow.go.set()
+            await until(lambda: len(versions(shared)) == 5)
+            opened(broker, "late")
+            await until(lambda: "late" in versions(shared))
+    assert position(shared) == 6
+
+
+async def test_one_projection_that_is_held_up_holds_up_no_other() -> None:
+    broker = MemoryBroker()
+    opened(broker, "a")
+    stuck, free = SlowStore(), MemoryStore()
+    other = Projection(
+        name="other", version=1, topics=["shop.carts"], aggregate="cart", evolve=evolve, indexes=carts.indexes
+    )
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        one = Consumer(carts, MemoryLog(broker, "one"), stuck, instruments=Instruments())
+        two = Consumer(other, MemoryLog(broker, "two"), free, instruments=Instruments())
+        tasks = [group.create_task(one.run()), group.create_task(two.run())]
+        await until(lambda: stuck.waiting)
+        for number in range(20):
+            opened(broker, f"b-{number}")
+        await until(lambda: len(free.buckets[Bucket("other", 1, 0)].documents) == 21)
+        assert versions(stuck) == {}
+        stuck.go.set()
+        for consumer in (one, two):
+            consumer.stop()
+        await asyncio.wait(tasks)
+
+
+def broken(broker: MemoryBroker, id: str, version: int = 2) -> None:
+    publish(broker, record(id=id, version=version, kind="shop.carts.Broken", data={"how": "raise"}))
+
+
+async def test_a_burst_of_failures_stops_the_projection_before_it_parks_the_world(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    ids = [f"c-{number}" for number in range(400)]
+    opened(broker, *ids)
+    for id in ids:
+        broken(broker, id)
+    async with running(broker, store, batch_records=100):
+        await until(lambda: "it has stopped" in caplog.text)
+        [report] = read_report(store.buckets[BUCKET].live).values()
+        await until(
+            lambda: (
+                "stopped" in read_report(store.buckets[BUCKET].live)[next(iter(store.buckets[BUCKET].positions))].state
+            )
+        )
+        assert report.owner
+        stopped_at = position(store)
+    assert "a defect of the author" in caplog.text
+    assert stopped_at < 800
+    assert len(store.buckets[BUCKET].quarantine) <= 300
+    before = dict(store.buckets[BUCKET].quarantine)
+    async with running(broker, store, batch_records=100, failure_burst_percent=0):
+        await until(lambda: position(store) == 800)
+    assert len(store.buckets[BUCKET].quarantine) == 400
+    assert before.items() <= store.buckets[BUCKET].quarantine.items()
+
+
+async def test_one_in_a_hundred_failures_stops_nothing() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    ids = [f"c-{number}" for number in range(1000)]
+    opened(broker, *ids)
+    for number, id in enumerate(ids):
+        broken(broker, id) if number % 100 == 0 else renamed(broker, id, 2)
+    async with running(broker, store):
+        await until(lambda: position(store) == 2000)
+    assert len(store.buckets[BUCKET].quarantine) == 10
