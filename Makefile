@@ -1,6 +1,7 @@
 # Every target works as the only command on a bare checkout with make and Python 3.11 or newer.
 #   make run              the shop, the projector and the gateway on embedded servers; TPCH=0.01 loads real history
 #   make test             the whole suite; ARGS="-k orders -x" goes to pytest
+#   make test-kafka       what must be seen on Apache Kafka itself; needs Java 17 and Maven, no Docker
 #   make check            linters, type checkers, layers, the suite
 #   make bench            the benchmarks; ONLY=P1,P2 some of them
 #   make chaos            only the tests that kill servers and processes
@@ -19,7 +20,7 @@ key = $(shell { cat $(1); echo $(PYTHON); } | cksum | tr -d ' ')
 RUN_STAMP := $(VENV)/.stamp-run-$(call key,requirements/run.txt)
 DEV_STAMP := $(VENV)/.stamp-dev-$(call key,requirements/dev.txt)
 
-.PHONY: run test check lint bench chaos up down fmt lock clean
+.PHONY: run test test-kafka check lint bench chaos up down fmt lock clean
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -27,6 +28,12 @@ run: $(RUN_STAMP)
 
 test: $(DEV_STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The tests that are marked for it, then those of the projector that are not, with its broker in the place of the embedded one.
+test-kafka: $(DEV_STAMP)
+	@$(BIN)/python -m tools.apache_kafka fetch >/dev/null
+	@$(BIN)/python -m pytest -m apache_kafka $(ARGS)
+	@HEADRACE_TEST_BROKER=apache $(BIN)/python -m pytest tests/integration/projector $(ARGS)
 
 check: lint test
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only P6,TOKEN] [--list]`: measures, prints a table, leaves benchmarks/out/<id>.json.
+"""`python -m benchmarks [--only P4,P6] [--list]`: measures, prints a table, leaves benchmarks/out/<id>.json.
 
 Invariants: exit code 0 when every bar is met, 1 when one is missed or a benchmark failed, 2 for a wrong command line.
 """
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measures Headrace beside its yardsticks."
     )
-    parser.add_argument("--only", metavar="ID,ID", help="some of them, as in P6,TOKEN; all when left out")
+    parser.add_argument("--only", metavar="ID,ID", help="some of them, as in P4,P6; all when left out")
     parser.add_argument("--list", action="store_true", help="show the ids and the bars, and stop")
     arguments = parser.parse_args(argv)
     try:

@@ -40,7 +40,16 @@ def running_module(processes: Mapping[int, tuple[str, ...]], module: str) -> int
 
 
 def cpu_us(pid: int) -> float | None:
-    """Microseconds of CPU (user and system, all threads) that a process has used; resolution 10 ms. None: it is gone."""
+    """Microseconds of CPU (user and system) that a process has used. None: it is gone.
+
+    By the scheduler's own count of its living threads; where there is none, in steps of 10 ms.
+    """
+    threads_ns: list[int] = []
+    for count in (_PROC / str(pid) / "task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that ends just now
+            threads_ns.append(int(count.read_text().split()[0]))
+    if threads_ns:
+        return sum(threads_ns) / 1000
     try:
         fields = _stat(pid)
     except OSError:

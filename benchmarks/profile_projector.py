@@ -8,6 +8,7 @@ other. Prints a table in Markdown.
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence

@@ -29,9 +29,11 @@ from benchmarks.errors import BrokenRunError
 from benchmarks.machine import SERVER_CORE, pinned
 from benchmarks.measure import Pace
 from benchmarks.servers import Servers
-from benchmarks.workload import body, ids
+from benchmarks.stored import Stored, StoredView, evolve
+from benchmarks.workload import ids, stored_events
 from projections.store.document import Document, pack
 from projections.store.keys import Bucket
+from projections.wire import Codec
 
 PIPELINE: Final = 2000
 """Of 100 to 5,000 the quickest for the blind SET."""
@@ -67,7 +69,13 @@ async def run_sink(way: str, servers: Servers, count: int, topic: str = "", star
 def documents(count: int) -> list[tuple[str, bytes]]:
     """Documents as the projector stores them of `workload.stored_events`, under keys as long as its own."""
     prefix = Bucket("blind", 1, 0).document("")
-    return [(prefix + id, pack(Document(0, 1, 0, body(id, 1, number)))) for number, id in enumerate(ids(count))]
+    events, views = Codec(Stored), Codec(StoredView)
+    found: list[tuple[str, bytes]] = []
+    for id, entry in zip(names := ids(count), stored_events(names, 1), strict=True):
+        view = evolve(None, events.decode(entry.value))
+        assert view
+        found.append((prefix + id, pack(Document(0, 1, 0, views.encode(view)))))
+    return found
 
 
 class _Clock:
@@ -101,9 +109,10 @@ async def set_all(client: Any, pairs: Sequence[tuple[str, bytes]]) -> None:
 
 async def _blind(client: Any, clock: _Clock, count: int) -> None:
     stored = documents(count)
-    for first in range(0, count, PIPELINE):
-        await set_all(client, stored[first : first + PIPELINE])
-        clock.passed(min(PIPELINE, count - first))
+    each = min(PIPELINE, max(1, count // 10))
+    for first in range(0, count, each):
+        await set_all(client, stored[first : first + each])
+        clock.passed(min(each, count - first))
 
 
 async def _records(kafka: str, topic: str, starts: Sequence[int], count: int) -> AsyncIterator[list[Any]]:
@@ -119,7 +128,7 @@ async def _records(kafka: str, topic: str, starts: Sequence[int], count: int) ->
             consumer.seek(place, start)
         done = 0
         while done < count:
-            batches = await consumer.getmany(timeout_ms=1000, max_records=PIPELINE)
+            batches = await consumer.getmany(timeout_ms=1000, max_records=min(PIPELINE, max(1, count // 10)))
             records = [record for found in batches.values() for record in found]
             done += len(records)
             if records:

@@ -1,4 +1,4 @@
-"""TOKEN: how long a read waits for the write that its token names, through the whole running loop, beside produce -> consume.
+"""How long a read waits for the write that its token names, through the whole running loop, beside produce -> consume (P5).
 
 Invariants: both are measured on the same broker in the same run, in rounds that take turns, one at a time and eight at a time. The
 broker answers at intervals, so records, and mutations that go one at a time, come after a pause of random length: neither falls
@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from benchmarks.declare import Benchmark, Figures, at_least, at_most
+from benchmarks.declare import Figures
 from benchmarks.errors import BrokenRunError
 from benchmarks.http import Connection, connected
 from benchmarks.load import side_by_side
@@ -134,17 +134,3 @@ def figures(way: str, mutations: list[Registered], records_ms: list[float]) -> d
     ratio = waits[f"{way}_wait_p99_ms"] / records[f"{way}_produce_consume_p99_ms"]
     requests = spread(f"{way}_request", [found.request_ms for found in mutations])
     return {f"{way}_p99_ratio": ratio, **waits, **records, **requests}
-
-
-benchmark: Final = Benchmark(
-    id="TOKEN",
-    bar="a token read after a mutation waits (p99) <= 5x produce -> consume (p99); >= 99 % satisfied, none of them older",
-    bounds={
-        "alone_p99_ratio": at_most(5),
-        f"side_by_side_{CLIENTS}_p99_ratio": at_most(5),
-        "satisfied_percent": at_least(99),
-        "satisfied_but_older": at_most(0),
-    },
-    run=measure,
-    within_s=300,
-)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from projections.log.port import Partition
-from projections.record import Decoded, Ignored, Moment, Outcome, Poison
+from projections.record import Decoded, Foreign, Ignored, Moment, Outcome, Poison
 from projections.store.keys import bucket_of
 
 MAX_ITEMS: Final = 200
@@ -30,38 +30,51 @@ def slices(outcomes: Iterable[Outcome], buckets: int) -> Iterator[Slice]:
     """Cuts before a bucket would get more than MAX_ITEMS aggregates, entries of timelines and records of no aggregate."""
     current = Slice()
     items: dict[int, set[str | int]] = {}
+    partitions: dict[tuple[str, int], Partition] = {}
     for outcome in outcomes:
-        bucket, item = _place(outcome, buckets)
-        if bucket is not None:
-            taken = items.setdefault(bucket, set())
-            if item not in taken and len(taken) >= MAX_ITEMS:
+        item = _item(outcome)
+        if item is not None:
+            bucket = bucket_of(_owner(outcome), buckets) if buckets > 1 else 0
+            taken = items.get(bucket)
+            if taken is None:
+                taken = items[bucket] = set()
+            elif item not in taken and len(taken) >= MAX_ITEMS:
                 yield current
                 current, items = Slice(), {bucket: (taken := set())}
             taken.add(item)
-            current.by_bucket.setdefault(bucket, []).append(outcome)
-        at = Partition(outcome.record.topic, outcome.record.partition)
-        current.next[at] = outcome.record.offset + 1
-        if isinstance(outcome, Poison):
-            continue
-        time_ms = getattr(outcome, "time_ms", None)
-        if time_ms is not None:
-            current.time_ms[at] = max(time_ms, current.time_ms.get(at, 0))
+            share = current.by_bucket.get(bucket)
+            if share is None:
+                share = current.by_bucket[bucket] = []
+            share.append(outcome)
+        record = outcome.record
+        at = partitions.get((record.topic, record.partition))
+        if at is None:
+            at = partitions[record.topic, record.partition] = Partition(record.topic, record.partition)
+        current.next[at] = record.offset + 1
+        if not isinstance(outcome, _TIMELESS) and outcome.time_ms > current.time_ms.get(at, -1):
+            current.time_ms[at] = outcome.time_ms
     if current.next:
         yield current
 
 
-def _place(outcome: Outcome, buckets: int) -> tuple[int | None, str | int]:
-    """The bucket that an outcome concerns and what it counts as there; no bucket when it only moves the position."""
-    if isinstance(outcome, Decoded | Ignored):
-        return bucket_of(outcome.id, buckets), outcome.id
+_TIMELESS: Final = (Foreign, Poison)
+_OF_AGGREGATES: Final = (Decoded, Ignored, Poison)
+
+
+def _item(outcome: Outcome) -> str | int | None:
+    """What an outcome counts as in its bucket: an aggregate, or itself; None when it only moves the position."""
+    if isinstance(outcome, _OF_AGGREGATES) and outcome.id is not None:
+        return outcome.id
+    return _coordinates(outcome) if isinstance(outcome, Moment | Poison) else None
+
+
+def _owner(outcome: Outcome) -> str:
+    """Whose bucket it is: the aggregate's, the timeline's, or that of the record's key."""
     if isinstance(outcome, Moment):
-        return bucket_of(outcome.key, buckets), _coordinates(outcome)
-    if isinstance(outcome, Poison):
-        if outcome.id is not None:
-            return bucket_of(outcome.id, buckets), outcome.id
-        key = (outcome.record.key or b"").decode(errors="replace")
-        return bucket_of(key, buckets), _coordinates(outcome)
-    return None, ""
+        return outcome.key
+    if isinstance(outcome, _OF_AGGREGATES) and outcome.id is not None:
+        return outcome.id
+    return (outcome.record.key or b"").decode(errors="replace")
 
 
 def _coordinates(outcome: Outcome) -> int:

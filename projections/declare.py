@@ -16,15 +16,12 @@ import msgspec
 from msgspec.structs import replace
 
 from projections.errors import DefinitionError
+from projections.index import Index, check_indexes
 from projections.measure import Measure, check_measures
-from projections.shape import members, sortable, struct_fields, type_hints, unwrap
+from projections.shape import NAME, members, struct_fields, type_hints
 from projections.upcasts import upcasts_of
 
 __all__ = ["Event", "Index", "Part", "Personal", "PersonalMark", "Projection", "View", "replace"]
-
-NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-MAX_OPTIONAL_FILTERS: Final = 3
-"""Each optional filter doubles the entries a row has in an index: 2^3 = 8 at most."""
 
 _ATTRIBUTE: Final = re.compile(r"[a-z0-9]{1,20}\Z")
 
@@ -47,6 +44,9 @@ class KeywordOnly(msgspec.StructMeta):
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
         options.setdefault("kw_only", True)
+        options.setdefault(
+            "gc", False
+        )  # a frozen value of the grammar holds no circle: nothing for the collector to look at
         try:
             return super().__new__(cls, name, bases, namespace, **options)
         except ValueError as error:  # msgspec's, about names that collide once they are camelCase
@@ -83,46 +83,6 @@ V = TypeVar("V", bound=View)
 E = TypeVar("E", bound=Event)
 
 
-@dataclass(frozen=True)
-class Index(Generic[V]):
-    """An ordered list of a projection's rows per combination of filter values.
-
-    Args:
-        name: unique in the projection.
-        filters: fields of the view; "status?" may be left out of a query. Rows whose required filter is None are not listed.
-        sort: the field that orders the list, "-placed_at" for newest first; equal values are ordered by key. None: by key.
-    """
-
-    name: str
-    filters: tuple[str, ...] = ()
-    sort: str | None = None
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Filters that every query gives."""
-        return tuple(name for name in self.filters if not name.endswith("?"))
-
-    @property
-    def optional(self) -> tuple[str, ...]:
-        """Filters that a query may leave out, without the question mark."""
-        return tuple(name[:-1] for name in self.filters if name.endswith("?"))
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """All filters, in the declared order, without question marks."""
-        return tuple(name.removesuffix("?") for name in self.filters)
-
-    @property
-    def sort_field(self) -> str | None:
-        """The field that orders the list, without the minus sign."""
-        return self.sort.removeprefix("-") if self.sort else None
-
-    @property
-    def descending(self) -> bool:
-        """Whether the list runs from the largest sort value to the smallest."""
-        return bool(self.sort and self.sort.startswith("-"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Projection(Generic[V, E]):
     """How the events of one kind of aggregate become stored views: a frozen value, given to the catalog.
@@ -137,7 +97,8 @@ class Projection(Generic[V, E]):
         state: True for compacted state topics: each record is the whole state, gaps are healed by later records, a null
             value deletes. False for domain events, which are folded one after another.
         measures: the numbers to keep.
-        upcasts: `(old event) -> event` for types that are no longer published but still in the log; pure functions, annotated.
+        upcasts: `(old event) -> event` for types that are no longer published but still in the log; pure functions, annotated;
+            the event may be an old one again that another upcast takes.
         version_of: for state topics whose records carry no +1 versions: the CloudEvents attribute that orders them, a whole
             number below 2^62 (a log sequence number) or a time (RFC 3339); newer wins, gaps mean nothing.
 
@@ -153,7 +114,7 @@ class Projection(Generic[V, E]):
     indexes: Sequence[Index[V]] = ()
     state: bool = False
     measures: Sequence[Measure[V]] = ()
-    upcasts: Sequence[Callable[[Any], E]] = ()
+    upcasts: Sequence[Callable[[Any], Event]] = ()
     version_of: str | None = None
     view: type[V] = field(init=False, repr=False)
     events: Mapping[str, type[E]] = field(init=False, repr=False)
@@ -174,7 +135,7 @@ class Projection(Generic[V, E]):
         struct_fields(view, where=f"{where}, view {view.__name__}")
         for event in events.values():
             struct_fields(event, where=f"{where}, event {event.__name__}")
-        _check_indexes(self.indexes, view, where)
+        check_indexes(self.indexes, struct_fields(view, where=where), view.__name__, where)
         check_measures(self.measures, self.indexes, struct_fields(view, where=where), view.__name__, where)
         upcasts_of(self.upcasts, events, Event, where)
         _check_order(self.version_of, self.state, where)
@@ -265,36 +226,3 @@ def _fold_types(evolve: Callable[..., Any], where: str) -> tuple[Any, dict[str, 
             raise DefinitionError(f"two events of type {name!r}", where=where, mend="set event_type on one of them")
         events[name] = kind
     return views[0], events
-
-
-def _check_indexes(indexes: Sequence[Index[Any]], view: type[View], where: str) -> None:
-    known = struct_fields(view, where=where)
-    names: set[str] = set()
-    for index in indexes:
-        place = f"{where}, Index {index.name!r}"
-        if not NAME.match(index.name) or index.name in names:
-            raise DefinitionError("the name is not plain, or taken", where=place, mend="give every index its own name")
-        names.add(index.name)
-        if len(index.optional) > MAX_OPTIONAL_FILTERS:
-            raise DefinitionError(
-                f"{len(index.optional)} optional filters", where=place, mend=f"keep to {MAX_OPTIONAL_FILTERS}"
-            )
-        wanted = [*index.fields, *([index.sort_field] if index.sort_field else [])]
-        for name in wanted:
-            if name not in known:
-                raise DefinitionError(
-                    f"{view.__name__} has no field {name!r}",
-                    where=place,
-                    mend=f"use one of {', '.join(sorted(known))}, or add the field to {view.__name__}",
-                )
-        for number, name in enumerate(index.fields):
-            if name in index.fields[:number]:
-                raise DefinitionError(f"{name!r} is filtered by twice", where=place, mend="name each filter once")
-            if not unwrap(known[name]).filterable:
-                raise DefinitionError(
-                    f"{name!r} cannot be filtered by", where=place, mend="use a str, int, bool, date or Enum"
-                )
-        if index.sort_field and not sortable(known[index.sort_field]):
-            raise DefinitionError(
-                f"{index.sort_field!r} cannot be sorted by", where=place, mend="use str, int, Decimal, date, datetime"
-            )

@@ -32,7 +32,7 @@ class _Reader(NamedTuple):
     """How an event of one type is read."""
 
     codec: Codec[Event]
-    upcast: Upcast | None = None
+    upcast: Callable[[Event], Event] | None = None
 
 
 Readers: TypeAlias = dict[str, _Reader]
@@ -125,7 +125,12 @@ def _readers(projection: Projection[Any, Any]) -> Readers:
     events = projection.events
     found: Readers = {name: _Reader(Codec(kind)) for name, kind in events.items()}
     upcasts = upcasts_of(projection.upcasts, events, Event, f"Projection {projection.name!r}")
-    return found | {name: _Reader(Codec(upcast.old), upcast) for name, upcast in upcasts.items()}
+    return found | {name: _Reader(Codec(upcast.old), _upcast(upcast)) for name, upcast in upcasts.items()}
+
+
+def _upcast(upcast: Upcast) -> Callable[[Event], Event]:
+    normal = Codec[Event](upcast.new).normal
+    return lambda event: normal(upcast.apply(event))
 
 
 def _heartbeat_ms(attributes: Attributes) -> int:
@@ -134,7 +139,7 @@ def _heartbeat_ms(attributes: Attributes) -> int:
 
 def _event(reader: _Reader, data: bytes) -> Event:
     event = read_event(reader.codec, data)
-    return event if reader.upcast is None else _guarded(reader.upcast.apply, event)
+    return event if reader.upcast is None else _guarded(reader.upcast, event)
 
 
 def read_event(codec: Codec[Event], data: bytes) -> Event:

@@ -7,12 +7,13 @@ numbers follow from the stored documents alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal
 from enum import Enum
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from projections.declare import Index, Projection
 from projections.measure import Measure
@@ -24,25 +25,51 @@ MAX_CONTRIBUTION: Final = 2**53
 Place: TypeAlias = tuple[str, bytes]
 """As `keys.Entry`: the name of a list, and the member in it."""
 
+CACHED: Final = 4096
+"""Texts that are kept: the rows of a batch share customers, days and states, and a row is in several lists."""
+
+_sorted = lru_cache(maxsize=CACHED, typed=True)(sort_text)
+_text = lru_cache(maxsize=CACHED, typed=True)(filter_text)
 _EXACT: Final = Context(prec=60)
 _KEY_TYPES: Final = (str, int, date, Enum)
 
 
-@dataclass
-class Moves:
-    """The difference that a series of changes of one aggregate makes; what was put in and taken out again is not in it."""
+class Move(NamedTuple):
+    """The difference that one change of an aggregate makes: no place is in both lists."""
 
-    removed: set[Place] = field(default_factory=set[Place])
-    added: set[Place] = field(default_factory=set[Place])
-    deltas: dict[str, int] = field(default_factory=dict[str, int])
+    removed: list[Place]
+    added: list[Place]
+    amounts: list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """An index, or an extreme: `fed` is what of a view it depends on (None: not listed), `places` what comes of that."""
+    """An index, or an extreme: `fed` is what of a view it depends on (None: not listed), `lists` the names of its lists.
+
+    What is fed is the filters' values and, last, the value that orders.
+    """
 
     fed: Callable[[Any], Any]
-    places: Callable[[Any, bytes], Sequence[Place]]
+    lists: Callable[[tuple[Any, ...]], Sequence[str]]
+
+    def note(self, was: Any, now: Any, key: bytes, move: Move) -> None:
+        """Adds what changes when this was fed and that is now; they differ."""
+        if was is None:
+            move.added.extend(self._places(now, key))
+        elif now is None:
+            move.removed.extend(self._places(was, key))
+        elif was[-1] != now[-1]:
+            move.removed.extend(self._places(was, key))
+            move.added.extend(self._places(now, key))
+        else:
+            member = _sorted(now[-1]) + key
+            before, after = self.lists(was[:-1]), self.lists(now[:-1])
+            move.removed.extend([(name, member) for name in before if name not in after])
+            move.added.extend([(name, member) for name in after if name not in before])
+
+    def _places(self, fed: Any, key: bytes) -> list[Place]:
+        member = _sorted(fed[-1]) + key
+        return [(name, member) for name in self.lists(fed[:-1])]
 
 
 @dataclass(frozen=True)
@@ -61,65 +88,60 @@ class Entries:
         numbers = [measure for measure in projection.measures if not measure.is_extreme]
         self._listings = (*map(_index, projection.indexes), *map(_extreme, extremes))
         self._numbers = tuple(map(_number, numbers))
+        self._keeps = bool(self._listings or self._numbers)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to keep."""
+        return self._keeps
 
     def lists(self, id: str, view: Any | None) -> set[Entry]:
         """All places of a view, in indexes and among the contributions to the least and largest."""
-        moves = Moves()
-        self.move(id, None, view, moves)
-        return {Entry(*place) for place in moves.added}
+        return {Entry(*place) for place in self.move(id, None, view).added}
 
     def numbers(self, view: Any | None) -> Mapping[str, int]:
         """What a view adds to counts and totals, by the number's name; a total in units of its last place."""
-        moves = Moves()
-        self.move("", None, view, moves)
-        return moves.deltas
+        return dict(self.move("", None, view).amounts)
 
-    def move(self, id: str, old: Any | None, new: Any | None, moves: Moves) -> None:
-        """Adds to `moves` what changes when a view takes another's place.
+    def move(self, id: str, old: Any | None, new: Any | None) -> Move:
+        """What changes when a view takes another's place.
 
-        Raises what an author's function raises, TypeError or ValueError for what a measure cannot hold; `moves` is then as before.
+        Raises what an author's function raises, TypeError or ValueError for what a measure cannot hold.
         """
-        if old is new:
-            return
+        move = Move([], [], [])
         key = SEPARATOR + id.encode()
-        removed: list[Place] = []
-        added: list[Place] = []
         for listing in self._listings:
             was = None if old is None else listing.fed(old)
             now = None if new is None else listing.fed(new)
-            if was == now:
-                continue
-            if was is not None:
-                removed += listing.places(was, key)
-            if now is not None:
-                added += listing.places(now, key)
-        amounts: list[tuple[str, int]] = []
+            if was != now:
+                listing.note(was, now, key, move)
         for number in self._numbers:
             was = None if old is None else number.fed(old)
             now = None if new is None else number.fed(new)
-            if was == now:
-                continue
-            if was is not None:
-                name, amount = number.amount(was)
-                amounts.append((name, -amount))
-            if now is not None:
-                amounts.append(number.amount(now))
-        _merge(moves, removed, added, amounts)
+            if was != now:
+                if was is not None:
+                    name, amount = number.amount(was)
+                    move.amounts.append((name, -amount))
+                if now is not None:
+                    move.amounts.append(number.amount(now))
+        return move
 
 
-def _merge(moves: Moves, removed: list[Place], added: list[Place], amounts: list[tuple[str, int]]) -> None:
-    for place in removed:
-        if place in moves.added:
-            moves.added.discard(place)
-        else:
-            moves.removed.add(place)
-    for place in added:
-        if place in moves.removed:
-            moves.removed.discard(place)
-        else:
-            moves.added.add(place)
-    for name, amount in amounts:
-        moves.deltas[name] = moves.deltas.get(name, 0) + amount
+def merged(moves: Sequence[Move]) -> Move:
+    """The difference that several changes of one aggregate make, one after the other; what came and went is not in it."""
+    if len(moves) == 1:
+        return moves[0]
+    places: dict[Place, int] = {}
+    amounts: dict[str, int] = {}
+    for move in moves:
+        for place in move.removed:
+            places[place] = places.get(place, 0) - 1
+        for place in move.added:
+            places[place] = places.get(place, 0) + 1
+        for name, amount in move.amounts:
+            amounts[name] = amounts.get(name, 0) + amount
+    removed = [place for place, count in places.items() if count < 0]
+    added = [place for place, count in places.items() if count > 0]
+    return Move(removed, added, [(name, amount) for name, amount in amounts.items() if amount])
 
 
 def index_entries(projection: Projection[Any, Any], id: str, view: Any | None) -> set[Entry]:
@@ -142,40 +164,47 @@ def _index(index: Index[Any]) -> _Listing:
     start = index_list(index.name, ())
     must = tuple(not name.endswith("?") for name in index.filters)
     required = tuple(number for number, is_required in enumerate(must) if is_required)
-    names = (*index.fields, index.sort_field) if index.sort_field else index.fields
-    values_of = _values(names)
-    unsorted = None if index.sort_field else sort_text(None)
+    values_of = _values((*index.fields, index.sort_field) if index.sort_field else index.fields)
+    unsorted = () if index.sort_field else (None,)
 
     def fed(view: Any) -> tuple[Any, ...] | None:
         values = values_of(view)
         for number in required:
             if values[number] is None:
                 return None
-        return values
+        return values + unsorted if unsorted else values
 
-    def places(values: tuple[Any, ...], key: bytes) -> list[Place]:
-        lists = [start]
-        for value, is_required in zip(values, must, strict=False):
+    @lru_cache(maxsize=CACHED)
+    def lists(filters: tuple[Any, ...]) -> list[str]:
+        found = [start]
+        for value, is_required in zip(filters, must, strict=True):
             if value is None:
-                lists = [name + ":*" for name in lists]
+                found = [name + ":*" for name in found]
                 continue
             text = ":" + filter_text(value)
-            lists = [name + end for name in lists for end in ((text,) if is_required else (":*", text))]
-        member = (unsorted or sort_text(values[-1])) + key
-        return [(name, member) for name in lists]
+            found = [name + end for name in found for end in ((text,) if is_required else (":*", text))]
+        return found
 
-    return _Listing(fed, places)
+    return _Listing(fed, lists)
 
 
 def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) > 1:
         return attrgetter(*names)
-    return lambda view: tuple(getattr(view, name) for name in names)
+    return lambda view: tuple([getattr(view, name) for name in names])
 
 
 def _fed(measure: Measure[Any]) -> Callable[[Any], tuple[Any, Any] | None]:
     """What of a view a measure depends on: what it is kept by, and the value; None when the view does not count."""
-    by: Callable[[Any], Any] = attrgetter(measure.by) if isinstance(measure.by, str) else measure.by
+    if isinstance(measure.by, str) and measure.of is not None and measure.where is None:
+        both: Callable[[Any], tuple[Any, Any]] = attrgetter(measure.by, measure.of)
+
+        def fed_plainly(view: Any) -> tuple[Any, Any] | None:
+            found = both(view)
+            return None if found[0] is None or found[1] is None else found
+
+        return fed_plainly
+    by: Callable[[Any], Any] = attrgetter(measure.by) if isinstance(measure.by, str) else _checked(measure)
     of: Callable[[Any], Any] = attrgetter(measure.of) if measure.of else lambda view: 1
     where = measure.where
 
@@ -183,25 +212,30 @@ def _fed(measure: Measure[Any]) -> Callable[[Any], tuple[Any, Any] | None]:
         if where is not None and not where(view):
             return None
         key = by(view)
-        if key is None:
-            return None
-        if not isinstance(key, _KEY_TYPES):
-            raise TypeError(f"measure {measure.name!r} cannot be kept by a {type(key).__name__}")
         value = of(view)
-        return None if value is None else (key, value)
+        return None if key is None or value is None else (key, value)
 
     return fed
 
 
-def _extreme(measure: Measure[Any]) -> _Listing:
-    def places(fed: tuple[Any, Any], key: bytes) -> list[Place]:
-        return [(measure_list(measure.name, filter_text(fed[0])), sort_text(fed[1]) + key)]
+def _checked(measure: Measure[Any]) -> Callable[[Any], Any]:
+    by: Any = measure.by
 
-    return _Listing(_fed(measure), places)
+    def key(view: Any) -> Any:
+        found = by(view)
+        if found is not None and not isinstance(found, _KEY_TYPES):
+            raise TypeError(f"measure {measure.name!r} cannot be kept by a {type(found).__name__}")
+        return found
+
+    return key
+
+
+def _extreme(measure: Measure[Any]) -> _Listing:
+    return _Listing(_fed(measure), lambda by: (measure_list(measure.name, _text(by[0])),))
 
 
 def _number(measure: Measure[Any]) -> _Number:
     def amount(fed: tuple[Any, Any]) -> tuple[str, int]:
-        return measure_list(measure.name, filter_text(fed[0])), units(fed[1], measure.places)
+        return measure_list(measure.name, _text(fed[0])), units(fed[1], measure.places)
 
     return _Number(_fed(measure), amount)

@@ -5,7 +5,6 @@ Invariants: a measure is a frozen value; what it says follows from the stored do
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,14 +12,13 @@ from decimal import Decimal
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from projections.errors import DefinitionError
-from projections.shape import unwrap
+from projections.shape import NAME, unwrap
 
 V = TypeVar("V")
 
 Kind: TypeAlias = Literal["count", "total", "least", "largest"]
 KeyOf: TypeAlias = str | Callable[[V], "str | int | date | None"]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 KINDS: Final = ("count", "total", "least", "largest")
 MAX_PLACES: Final = 6
 """A total is a whole number of units of 10^-places, of 63 bits: with six places up to nine million million."""
@@ -92,7 +90,7 @@ def check_measures(
     """Raises DefinitionError unless all fit the view, and each has a name of its own."""
     taken = {index.name for index in indexes}
     for measure in measures:
-        if not _NAME.match(measure.name) or measure.name in taken:
+        if not NAME.match(measure.name) or measure.name in taken:
             mend = "give every measure and index its own name, of a-z, 0-9 and _"
             place = f"{where}, Measure {measure.name!r}"
             raise DefinitionError("the name is not plain, or taken", where=place, mend=mend)

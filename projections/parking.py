@@ -35,6 +35,11 @@ class Queue:
         self._order = sorted(self._stored)
         self._released: list[Waiting] = []
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is something to tell the store."""
+        return bool(self._fresh or self._released)
+
     def __len__(self) -> int:
         return len(self._order)
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from projections.declare import Projection, View
+from projections.declare import Event, Projection, View
 from projections.decode import Decoder
-from projections.entries import Entries, Moves
+from projections.entries import Entries, Move, merged
 from projections.parking import At, Queue, Versioned, poison
 from projections.record import Decoded, Ignored, Outcome, Poison
 from projections.store.change import Append, Change, Waiting
@@ -57,16 +57,17 @@ class _Aggregate:
 
     __slots__ = ("at", "body", "id", "is_read", "moves", "queue", "stored", "time_ms", "view")
 
-    def __init__(self, id: str, stored: Document | None, queue: Queue) -> None:
+    def __init__(self, id: str, stored: Document | None) -> None:
         self.id = id
         self.stored = stored
-        self.queue = queue
-        self.at: At = stored.at if stored else _START
-        self.time_ms = stored.time_ms if stored else 0
-        self.body = stored.view if stored else None
+        self.queue: Queue | None = None
         self.view: View | None = None
-        self.is_read = self.body is None
-        self.moves = Moves()
+        self.moves: list[Move] = []
+        if stored is None:
+            self.at, self.time_ms, self.body, self.is_read = _START, 0, None, True
+        else:
+            self.at, self.time_ms, self.body = (stored.epoch, stored.version), stored.time_ms, stored.view
+            self.is_read = stored.view is None
 
 
 class Projector:
@@ -93,47 +94,60 @@ class Projector:
         version over a record that is not wanted any more.
         """
         result = ChangeSet()
-        histories: dict[str, list[Placed]] = {}
+        known: dict[str, _Aggregate] = {}
         for outcome in outcomes:
-            if isinstance(outcome, Poison) and outcome.id is None:
-                result.set_aside.append(outcome)
-            elif isinstance(outcome, _PLACED):
-                histories.setdefault(outcome.id, []).append(outcome)  # type: ignore[arg-type]  # placed, so it has an id
-        for id, history in histories.items():
-            aggregate = _Aggregate(id, documents.get(id), Queue(queues.get(id, ()), self._decode))
-            if aggregate.queue:
-                self._drain(aggregate)
-            for placed in history:
-                if not self._take(placed, aggregate):
-                    result.duplicates += 1
+            if not isinstance(outcome, _PLACED):
+                continue
+            id = outcome.id
+            if id is None:
+                result.set_aside.append(outcome)  # type: ignore[arg-type]  # only a Poison has no place
+                continue
+            aggregate = known.get(id)
+            if aggregate is None:
+                aggregate = known[id] = self._begin(id, documents.get(id), queues.get(id))
+            if not self._take(outcome, aggregate):
+                result.duplicates += 1
+        for aggregate in known.values():
             _tell(aggregate, now_ms, result)
+        result.deltas = {name: delta for name, delta in result.deltas.items() if delta}
         return result
+
+    def _begin(self, id: str, document: Document | None, waiting: Sequence[Waiting] | None) -> _Aggregate:
+        aggregate = _Aggregate(id, document)
+        if waiting:
+            aggregate.queue = Queue(waiting, self._decode)
+            self._drain(aggregate, aggregate.queue)
+        return aggregate
 
     def _take(self, outcome: Placed, aggregate: _Aggregate) -> bool:
         """Moves one aggregate on by one record, or parks that. False when it came before."""
         at = (outcome.epoch, outcome.version)
         if at <= aggregate.at:
             return False
-        queue = aggregate.queue
         if isinstance(outcome, Poison):
-            return queue.park(at, outcome, None)
+            return self._queue(aggregate).park(at, outcome, None)
         if not self._is_due(at, aggregate):
-            return queue.park(at, _not_due(outcome, aggregate), outcome)
+            return self._queue(aggregate).park(at, _not_due(outcome, aggregate), outcome)
         fault = self._fold(outcome, aggregate)
         if fault is not None:
-            return queue.park(at, fault, outcome)
-        if queue:
-            queue.release_through(at)
-            self._drain(aggregate)
+            return self._queue(aggregate).park(at, fault, outcome)
+        if aggregate.queue is not None:
+            aggregate.queue.release_through(at)
+            self._drain(aggregate, aggregate.queue)
         return True
 
-    def _drain(self, aggregate: _Aggregate) -> None:
+    def _queue(self, aggregate: _Aggregate) -> Queue:
+        if aggregate.queue is None:
+            aggregate.queue = Queue((), self._decode)
+        return aggregate.queue
+
+    def _drain(self, aggregate: _Aggregate, queue: Queue) -> None:
         """Folds what waits as far as it is due and can be used; on a state topic whatever can be used."""
-        for at in aggregate.queue.places():
+        for at in queue.places():
             if self._is_due(at, aggregate):
-                outcome = aggregate.queue.usable(at)
+                outcome = queue.usable(at)
                 if outcome is not None and self._fold(outcome, aggregate) is None:
-                    aggregate.queue.release_through(at)
+                    queue.release_through(at)
 
     def _is_due(self, at: At, aggregate: _Aggregate) -> bool:
         """Whether a newer version may be folded now."""
@@ -151,11 +165,13 @@ class Projector:
                 view = body = None
                 if isinstance(outcome, Decoded) and outcome.event is not None:
                     view = self._evolve(None if starts_anew else old, outcome.event)
-                    body = None if view is None else self._encode(view)
-                self._entries.move(aggregate.id, old, view, aggregate.moves)
+                    body = None if view is None else self._encode(view, old, outcome.event)
+                move = self._entries.move(aggregate.id, old, view) if self._entries else None
             except Exception as error:  # noqa: BLE001 - whatever the author's code raises, the record is at hand
                 return poison(outcome, "evolve", f"{type(error).__name__}: {error}")
             aggregate.view, aggregate.body = view, body
+            if move is not None:
+                aggregate.moves.append(move)
         aggregate.at = (outcome.epoch, outcome.version)
         aggregate.time_ms = outcome.time_ms
         return None
@@ -163,16 +179,16 @@ class Projector:
     def _read(self, aggregate: _Aggregate) -> View | None:
         if not aggregate.is_read:
             try:
-                aggregate.view = self._codec.decode(aggregate.body or b"")
+                aggregate.view = self._codec.decode_stored(aggregate.body or b"")
             except Exception as error:
                 raise ValueError(f"the stored view cannot be read: {error}") from error
             aggregate.is_read = True
         return aggregate.view
 
-    def _encode(self, view: View) -> bytes:
+    def _encode(self, view: View, old: View | None, event: Event) -> bytes:
         if type(view) is not self._view:
             raise TypeError(f"evolve returned {type(view).__name__}, not {self._view.__name__}")
-        return self._codec.encode(view)
+        return self._codec.encode(view, (event,) if old is None else (old, event))
 
 
 _PLACED: Final = (Decoded, Ignored, Poison)
@@ -181,7 +197,7 @@ _PLACED: Final = (Decoded, Ignored, Poison)
 def _not_due(outcome: Versioned, aggregate: _Aggregate) -> Poison:
     epoch, version = aggregate.at
     told = f"version {outcome.version} of epoch {outcome.epoch} after {version} of {epoch}"
-    first = aggregate.queue.places()[:1]
+    first = aggregate.queue.places()[:1] if aggregate.queue is not None else []
     is_behind = bool(first) and first[0] < (outcome.epoch, outcome.version)
     return poison(outcome, "behind" if is_behind else "gap", told)
 
@@ -191,20 +207,22 @@ def _tell(aggregate: _Aggregate, now_ms: int, result: ChangeSet) -> None:
     stored, queue = aggregate.stored, aggregate.queue
     was = stored.flags if stored else 0
     flags = was | PARKED if queue else was & ~PARKED
-    queued, released = queue.queued(now_ms), queue.released()
-    if aggregate.at == (stored.at if stored else _START) and flags == was and not queued and not released:
+    queued: Sequence[Waiting] = ()
+    released: Sequence[Waiting] = ()
+    if queue is not None and queue.has_changed:
+        queued, released = queue.queued(now_ms), queue.released()
+        result.parked += queue.parked()
+        result.released += len(released)
+    elif aggregate.at == (stored.at if stored else _START) and flags == was:
         return
     document = Document(*aggregate.at, aggregate.time_ms, aggregate.body, flags)
     result.changes.append(Change(aggregate.id, stored, document, queued, released))
-    result.parked += queue.parked()
-    result.released += len(released)
-    moves = aggregate.moves
-    for name, member in moves.removed:
+    if not aggregate.moves:
+        return
+    move = merged(aggregate.moves)
+    for name, member in move.removed:
         result.removed.setdefault(name, []).append(member)
-    for name, member in moves.added:
+    for name, member in move.added:
         result.added.setdefault(name, []).append(member)
-    for name, amount in moves.deltas.items():
-        if total := result.deltas.get(name, 0) + amount:
-            result.deltas[name] = total
-        else:
-            result.deltas.pop(name, None)
+    for name, amount in move.amounts:
+        result.deltas[name] = result.deltas.get(name, 0) + amount

@@ -36,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     fault: str | None = None
 
 
-class Decoded(msgspec.Struct, frozen=True):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A record that the projection folds. `event` is None for a tombstone of a state topic."""
 
     id: str
@@ -47,7 +47,7 @@ class Decoded(msgspec.Struct, frozen=True):
     record: Record
 
 
-class Ignored(msgspec.Struct, frozen=True):
+class Ignored(msgspec.Struct, frozen=True, gc=False):
     """A good record of a type that the projection does not name: it moves the aggregate's version, nothing else."""
 
     id: str
@@ -57,14 +57,14 @@ class Ignored(msgspec.Struct, frozen=True):
     record: Record
 
 
-class Heartbeat(msgspec.Struct, frozen=True):
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """A publisher's sign of life: everything committed before `time_ms` is in the log."""
 
     time_ms: int
     record: Record
 
 
-class Foreign(msgspec.Struct, frozen=True):
+class Foreign(msgspec.Struct, frozen=True, gc=False):
     """A good record of another kind of aggregate that shares the topic, or one that a timeline keeps out.
 
     It moves the position, nothing else.
@@ -73,7 +73,7 @@ class Foreign(msgspec.Struct, frozen=True):
     record: Record
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """A record that a timeline keeps: whose timeline, the event's id, what orders the entry, and the entry as JSON."""
 
     key: str
@@ -84,7 +84,7 @@ class Moment(msgspec.Struct, frozen=True):
     record: Record
 
 
-class Poison(msgspec.Struct, frozen=True):
+class Poison(msgspec.Struct, frozen=True, gc=False):
     """A record that cannot be used. `cause` is one of the names in `CAUSES`, `detail` is for a person.
 
     `id`, `epoch` and `version` are its place in the history of its aggregate, where that much could be read: it then parks the

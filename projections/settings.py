@@ -228,6 +228,11 @@ class WorkerSettings:
         integer(1, 1_000, example=100),
         default=100,
     )
+    session_timeout_ms: int = setting(
+        "after so long without a sign of life the group gives a worker's partitions to others; brokers take 6000 at least",
+        integer(500, 600_000, example=10_000),
+        default=10_000,
+    )
     quarantine_max: int = setting(
         "records that a bucket's quarantine may hold", integer(0, 1_000_000, example=10_000), default=10_000
     )

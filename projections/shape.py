@@ -5,6 +5,7 @@ Invariants: pure; a type outside the grammar raises DefinitionError naming the c
 
 from __future__ import annotations
 
+import re
 import types
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +16,9 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 import msgspec
 
 from projections.errors import DefinitionError
+
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+"""What projections, aggregates, indexes and measures may be called: a part of keys and of GraphQL names."""
 
 SCALARS: Final = (str, int, float, bool, Decimal, date, datetime)
 

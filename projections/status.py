@@ -6,16 +6,19 @@ Invariants: only reads, and from the store alone; what a worker said more than S
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from projections.errors import StoreMisconfiguredError
 from projections.lag import Lag, PartitionLag, read_report
 from projections.log.port import Partition
-from projections.operate.aside import Aside, OperatorStore, buckets_of, read_aside
+from projections.operate.aside import OperatorStore, buckets_of, read_kept
 from projections.operate.screen import table
 from projections.runtime import Definition
 from projections.store.change import Standing
+from projections.store.keys import Bucket
 from projections.timeline import Timeline
 
 SILENT_MS: Final = 5_000
@@ -52,6 +55,14 @@ class PartitionStatus(msgspec.Struct, frozen=True, rename="camel"):
     event_time_ms: int | None
 
 
+@dataclass
+class _Aside:
+    """What of a partition is in a quarantine."""
+
+    parked: set[str] = field(default_factory=set[str])
+    records: int = 0
+
+
 async def read_status(
     store: OperatorStore, sources: Sequence[Definition], buckets: int, now_ms: int
 ) -> list[PartitionStatus]:
@@ -61,10 +72,29 @@ async def read_status(
         places = await buckets_of(store, source, buckets)
         for bucket, report in zip(places, await store.reports(places), strict=True):
             standing = await store.standing(bucket)
-            aside = await read_aside(store, bucket)
-            lags = read_report(report)
-            known: list[Partition | None] = [*sorted(lags.keys() | standing.positions.keys() | aside.partitions)]
+            aside = await _read_aside(store, source, bucket)
+            lags = _read_report(bucket, report)
+            known: list[Partition | None] = [*sorted(lags.keys() | standing.positions.keys() | aside.keys())]
             found += [_status(source, bucket.number, at, lags, standing, aside, now_ms) for at in known or [None]]
+    return found
+
+
+def _read_report(bucket: Bucket, report: Mapping[str, bytes]) -> dict[Partition, PartitionLag]:
+    try:
+        return read_report(report)
+    except ValueError:  # msgspec.DecodeError is one
+        raise StoreMisconfiguredError(f"in {bucket.live!r} is something that Headrace did not write") from None
+
+
+async def _read_aside(store: OperatorStore, source: Definition, bucket: Bucket) -> dict[Partition, _Aside]:
+    """Read from the entries alone: one whose place in a history is known waits in the queue of its aggregate."""
+    found: dict[Partition, _Aside] = {}
+    for data in (await store.quarantined(bucket)).values():
+        entry = read_kept(bucket, data)
+        aside = found.setdefault(Partition(entry.topic, entry.partition), _Aside())
+        aside.records += 1
+        if entry.id is not None and not isinstance(source, Timeline):
+            aside.parked.add(entry.id)
     return found
 
 
@@ -74,10 +104,11 @@ def _status(
     at: Partition | None,
     lags: Mapping[Partition, PartitionLag],
     standing: Standing,
-    aside: Aside,
+    aside: Mapping[Partition, _Aside],
     now_ms: int,
 ) -> PartitionStatus:
     lag = None if at is None else lags.get(at)
+    kept = _Aside() if at is None else aside.get(at, _Aside())
     position = 0 if at is None else standing.positions.get(at, 0)
     behind = None if lag is None or lag.end is None else max(0, lag.end - position)
     polled_ms = None if lag is None else lag.polled_ms
@@ -95,8 +126,8 @@ def _status(
         state=_state(lag, now_ms),
         owner=lag.owner if lag else None,
         built=standing.is_built,
-        parked=0 if at is None else aside.parked_in(at),
-        set_aside=0 if at is None else aside.records_in(at),
+        parked=len(kept.parked),
+        set_aside=kept.records,
         polled_ms=polled_ms,
         event_time_ms=lag.event_time_ms if lag else None,
     )
@@ -116,8 +147,9 @@ def _state(lag: PartitionLag | None, now_ms: int) -> str:
 
 
 HEADER: Final = (
-    "projection", "gen", "partition", "position", "end", "lag", "stale", "rate/s", "parked", "aside", "built", "state", "owner",
+    "projection", "partition", "lag", "stale", "rate/s", "parked", "aside", "state", "built", "position", "end", "gen", "owner",
 )  # fmt: skip
+"""What is to be acted on comes first: a narrow terminal cuts the rest."""
 
 
 def status_table(rows: Sequence[PartitionStatus]) -> str:
@@ -133,16 +165,16 @@ def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:
     built = sum(share.built for share in shares)
     return (
         slowest.projection,
-        slowest.generation,
         slowest.partition,
-        slowest.position,
-        slowest.end,
         slowest.lag,
         None if slowest.staleness_ms is None else f"{slowest.staleness_ms / 1000:.1f} s",
         None if slowest.rate is None else f"{slowest.rate:.0f}",
         sum(share.parked for share in shares),
         sum(share.set_aside for share in shares),
-        "yes" if built == len(shares) else "no" if len(shares) == 1 else f"{built} of {len(shares)}",
         slowest.state,
+        "yes" if built == len(shares) else "no" if len(shares) == 1 else f"{built} of {len(shares)}",
+        slowest.position,
+        slowest.end,
+        slowest.generation,
         slowest.owner,
     )

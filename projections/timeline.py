@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from projections.declare import NAME, Event, View, check_topics
+from projections.declare import Event, View, check_topics
 from projections.errors import DefinitionError
-from projections.shape import members, struct_fields, type_hints
+from projections.shape import NAME, members, struct_fields, type_hints
 
 E = TypeVar("E", bound=Event)
 

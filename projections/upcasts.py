@@ -21,6 +21,11 @@ class Upcast:
     old: type[Any]
     steps: tuple[tuple[Callable[[Any], Any], type[Any]], ...]
 
+    @property
+    def new(self) -> type[Any]:
+        """The class of the event of today."""
+        return self.steps[-1][1]
+
     def apply(self, event: Any) -> Any:
         """The event of today. Raises whatever the author's function raises, TypeError when it returns something else."""
         for step, result in self.steps:

@@ -6,7 +6,7 @@ decimals that are finite and bounded, so that stored bytes can be handed to a cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -35,18 +35,43 @@ class Codec(Generic[S]):
 
     def __init__(self, struct: type[S]) -> None:
         self._decoder = msgspec.json.Decoder(struct)
-        self._check = _struct_check(struct)
+        self._checks = _field_checks(struct)
 
     def decode(self, data: bytes) -> S:
         """Raises msgspec.DecodeError (ValidationError for a wrong type), WireError."""
-        value = self._decoder.decode(data)
-        return value if self._check is None else self._check(value)
+        return self.normal(self._decoder.decode(data))
 
-    def encode(self, value: S) -> bytes:
-        """JSON bytes. Raises WireError for a value with no wire form, TypeError for one that is not of the type."""
-        if self._check is not None:
-            self._check(value)
+    def decode_stored(self, data: bytes) -> S:
+        """What `encode` wrote, and so needs no second look. Raises msgspec.DecodeError."""
+        return self._decoder.decode(data)
+
+    def encode(self, value: S, like: Sequence[object] = ()) -> bytes:
+        """JSON bytes. Raises WireError for a value with no wire form, TypeError for one that is not of the type.
+
+        `like` are structs that were decoded or encoded here before: a field that is the very one of theirs is not looked at.
+        """
+        for name, check in self._checks:
+            old = getattr(value, name)
+            if old is None:
+                continue
+            for other in like:
+                if getattr(other, name, None) is old:
+                    break
+            else:
+                new = check(old)
+                if new is not old:
+                    force_setattr(value, name, new)
         return _encoder.encode(value)
+
+    def normal(self, value: S) -> S:
+        """The same value, every field in its wire form. Raises WireError."""
+        for name, check in self._checks:
+            old = getattr(value, name)
+            if old is not None:
+                new = check(old)
+                if new is not old:  # the struct is ours alone until decode returns it; encode gives equal values
+                    force_setattr(value, name, new)
+        return value
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
@@ -63,11 +88,14 @@ def utc(value: datetime) -> datetime:
 
 def plain_decimal(value: Decimal) -> Decimal:
     """The same number, written without an exponent. Raises WireError when it is not finite or out of bounds."""
+    text = str(value)
+    if len(text) <= DECIMAL_DIGITS and "E" not in text and value.is_finite():
+        return value
     if not value.is_finite():
         raise WireError("a decimal that is not finite")
     if value and not -18 <= value.adjusted() < DECIMAL_DIGITS:
         raise WireError(f"a decimal with more than {DECIMAL_DIGITS} digits, or smaller than 1e-18")
-    return Decimal(format(value, "f")) if "E" in str(value) else value
+    return Decimal(format(value, "f")) if "E" in text else value
 
 
 def _finite(value: float) -> float:
@@ -82,24 +110,26 @@ def _small(value: int) -> int:
     return value
 
 
+def _field_checks(struct: type[msgspec.Struct]) -> tuple[tuple[str, Check], ...]:
+    """The fields of a struct that have to be looked at, each with the function that returns its wire form."""
+    fields = struct_fields(struct, where=struct.__name__).items()
+    found = ((name, _field_check(unwrap(annotation))) for name, annotation in fields)
+    return tuple((name, check) for name, check in found if check is not None)
+
+
 def _struct_check(struct: type[msgspec.Struct]) -> Check | None:
     """A function that normalises every field of a struct in place, or None when no field needs it."""
-    checks: list[tuple[str, Check]] = []
-    for name, annotation in struct_fields(struct, where=struct.__name__).items():
-        check = _field_check(unwrap(annotation))
-        if check is not None:
-            checks.append((name, check))
+    checks = _field_checks(struct)
     if not checks:
         return None
 
     def check_struct(value: Any) -> Any:
         for name, check in checks:
             old = getattr(value, name)
-            if old is None:
-                continue
-            new = check(old)
-            if new is not old:  # the struct is ours alone until decode returns it; encode gives equal values
-                force_setattr(value, name, new)
+            if old is not None:
+                new = check(old)
+                if new is not old:
+                    force_setattr(value, name, new)
         return value
 
     return check_struct
@@ -124,7 +154,12 @@ def _field_check(kind: FieldType) -> Check | None:
     one = item
 
     def check_list(values: Any) -> Any:
-        new = [None if value is None else one(value) for value in values]
-        return values if all(a is b for a, b in zip(new, values, strict=True)) else type(values)(new)
+        is_normal = True
+        new: list[Any] = []
+        for value in values:
+            normal = None if value is None else one(value)
+            is_normal = is_normal and normal is value
+            new.append(normal)
+        return values if is_normal else type(values)(new)
 
     return check_list

@@ -62,7 +62,6 @@ def open_store(settings: WorkerSettings) -> RedisStore:
     """The store that the settings name; nothing is sent yet."""
     return RedisStore(
         settings.redis_url,
-        cluster=settings.redis_cluster,
         quarantine_max=settings.quarantine_max,
         queue_max=settings.queue_max,
     )
@@ -110,6 +109,7 @@ def _log(settings: WorkerSettings, projection: Definition) -> KafkaLog:
         settings.kafka_bootstrap,
         group=f"{settings.group}.{projection.name}.{projection.version}",
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        session_timeout_ms=settings.session_timeout_ms,
     )
 
 

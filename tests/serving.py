@@ -1,6 +1,7 @@
 """A gateway in the test's own process, over any store and a network of the test's making."""
 
 import base64
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -13,7 +14,7 @@ from gateway.compose import compose
 from gateway.settings import GatewaySettings, gateway_settings
 from projections.catalog import PROJECTIONS
 from projections.declare import Projection, View
-from projections.entries import Entries, Moves
+from projections.entries import Entries
 from projections.log.port import Partition
 from projections.store import keys
 from projections.store.change import Append, Applied, BucketChange, Change
@@ -106,15 +107,17 @@ async def put(
     bucket = Bucket(projection.name, projection.version, bucket_of(id, buckets))
     codec: Codec[View] = Codec(projection.view)
     (old,) = await store.documents(bucket, [id])
-    moves = Moves()
-    Entries(projection).move(id, codec.decode(old.view) if old and old.view else None, view, moves)
-    document = Document(0, version, 0, codec.encode(view) if view else None, flags)
+    old_view = codec.decode(old.view) if old and old.view else None
+    entries = Entries(projection)
+    before, after = entries.lists(id, old_view), entries.lists(id, view)
+    amounts = Counter(entries.numbers(view))
+    amounts.subtract(entries.numbers(old_view))
     change = BucketChange(
         bucket,
-        [Change(id, old, document)],
-        removed=_by_list(moves.removed),
-        added=_by_list(moves.added),
-        deltas={name: delta for name, delta in moves.deltas.items() if delta},
+        [Change(id, old, Document(0, version, 0, codec.encode(view) if view else None, flags))],
+        removed=_by_list(before - after),
+        added=_by_list(after - before),
+        deltas={name: amount for name, amount in amounts.items() if amount},
         caught_up=[MARK],
         partitions=[MARK],
     )
@@ -136,9 +139,7 @@ async def happen(
     bucket = Bucket(timeline.name, timeline.version, bucket_of(key, buckets))
     member = keys.member(happening.at, happening.event_id)
     append = Append(key, happening.event_id, member, Codec(Happening).encode(happening))
-    change = BucketChange(
-        bucket, appends=[append], timeline_bound=timeline.bound, caught_up=[MARK], partitions=[MARK]
-    )
+    change = BucketChange(bucket, appends=[append], timeline_bound=timeline.bound, caught_up=[MARK], partitions=[MARK])
     outcome = await store.apply(change)
     assert isinstance(outcome, Applied), outcome
 

@@ -24,6 +24,7 @@ _NOT_PASSED_ON = {f"HEADRACE_{name}{suffix}" for name in _OWN for suffix in ("",
 # Over eight partitions of Tansu a record takes 25 ms from send to receipt when the broker may hold an answer back for
 # 100 ms, 5 when it may for 50, 3 for 10; without records that costs 23 % of a core with 50, 48 % with 10.
 _FETCH_MAX_WAIT_MS = "50"
+_SESSION_TIMEOUT_MS = "1000"  # Tansu gives a new member its share after about so long
 # A run's services listen side by side on ports that follow from the gateway's: two runs never reach for the same ones.
 _SERVICE_PORTS_FROM, _SLOTS, _SLOT = 12_000, 1_000, 8
 _SERVER_ATTEMPTS = 5
@@ -62,6 +63,7 @@ def projector(kafka_address: str, redis_address: str) -> Part:
         "HEADRACE_KAFKA_BOOTSTRAP": kafka_address,
         "HEADRACE_REDIS_URL": redis_address,
         "HEADRACE_FETCH_MAX_WAIT_MS": os.environ.get("HEADRACE_FETCH_MAX_WAIT_MS", _FETCH_MAX_WAIT_MS),
+        "HEADRACE_SESSION_TIMEOUT_MS": os.environ.get("HEADRACE_SESSION_TIMEOUT_MS", _SESSION_TIMEOUT_MS),
     }
     return Part("projector", lambda: _python(["-m", "projections", "run"], settings, ready_line="ready"))
 

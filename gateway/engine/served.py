@@ -132,7 +132,7 @@ class Served:
         if not isinstance(stored, bytes):
             return None
         try:
-            return sort_value(stored, item)
+            return sort_value(item, stored)
         except (ValueError, WireError) as fault:
             raise UnreadableDocumentError(
                 f"the measure {measure.name!r} is stored in another shape than it is declared"

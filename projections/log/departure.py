@@ -4,8 +4,8 @@ Invariants: afterwards no task and no connection of it is left; the group does n
 broker does not answer.
 
 aiokafka 0.14 needs this: its own `stop` waits for a join that is under way, which the broker answers only when every other member
-has joined as well (4 s on Tansu, up to the rebalance timeout on Apache Kafka), and lets the CancelledError of a fetch out before
-its client is closed.
+has joined as well (on Tansu after half a session, on Apache Kafka after the rebalance timeout at the latest), does not leave a
+group in its generation 0 (Tansu counts from there), and lets the CancelledError of a fetch out before its client is closed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ async def depart(consumer: AIOKafkaConsumer) -> None:
     if consumer._coordinator is not None:
         member = (consumer._coordinator.group_id, consumer._coordinator.member_id)
     try:
+        if consumer._coordinator is not None and consumer._coordinator.generation == 0:
+            await _leave(consumer, member)
         async with asyncio.TaskGroup() as group:
             stopping = group.create_task(_stopped(consumer))
             if not (await asyncio.wait([stopping], timeout=PATIENCE_S))[0]:

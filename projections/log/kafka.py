@@ -109,7 +109,7 @@ class KafkaLog:
         share, offsets = membership.held, {_topic_partition(at): offset for at, offset in positions.items()}
         # aiokafka sends whatever generation it is in by then, even none at all, which an empty group takes: hence before and after.
         proven = membership.is_current(share) and share.own >= offsets.keys()
-        if proven:
+        if proven and offsets:
             try:
                 async with self._bounded("commit", CALL_TIMEOUT_S):
                     await consumer.commit(offsets)
@@ -153,6 +153,7 @@ class KafkaLog:
                 raise LogUnavailableError(f"the broker at {self._bootstrap} failed a fetch: {error}") from error
             if records or time.monotonic() >= deadline_s:
                 return records
+        await asyncio.sleep(0)  # a caller in a loop must not keep the coordinator from running
         return []
 
     async def seek(self, partition: Partition, offset: int) -> None:
@@ -223,9 +224,9 @@ class KafkaLog:
     def _current_share(self) -> Share | None:
         """The share that the reader has, as long as nobody asks for it."""
         membership = self._membership
-        if membership is None or membership.is_revoked or membership.held is None or self._closed.is_set():
+        if membership is None or membership.is_revoked or self._closed.is_set():
             return None
-        return membership.held if membership.is_current(membership.held) else None
+        return membership.held
 
     async def _look(self) -> None:
         """Takes the share away when one of its topics has been made anew."""

@@ -41,8 +41,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     @property
     def is_revoked(self) -> bool:
-        """Whether the reader has no share, or is asked for it."""
-        return self.held is None or self._is_asked_for
+        """Whether the reader has no share, or is asked for it, or will be: the coordinator knows first."""
+        return self.held is None or self._is_asked_for or not self.is_current(self.held)
 
     def ask(self) -> None:
         """Asks the reader for its share; it may take it again as long as it is current."""

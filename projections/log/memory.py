@@ -185,7 +185,7 @@ class MemoryLog:
 
     async def prove(self, positions: Mapping[Partition, int]) -> bool:
         self._answer()
-        if not self._group.owns(self._member, positions):
+        if self._member.is_revoked or not self._group.owns(self._member, positions):
             self._member.is_revoked = True
             return False
         self._group.committed.update(positions)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from projections.errors import StoreMisconfiguredError
-from projections.log.port import Partition
 from projections.quarantine import QuarantineEntry, read_entry
 from projections.runtime import Definition
 from projections.store.change import Waiting
@@ -20,6 +19,9 @@ from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import ProjectorStore, ReaderStore
 from projections.timeline import Timeline
+
+QUEUES_AT_ONCE: Final = 100
+"""Queues of one call: it is one function of the store, behind which all reads of others wait."""
 
 
 class OperatorStore(ProjectorStore, ReaderStore, Protocol):
@@ -71,21 +73,6 @@ class Aside:
     parked: Mapping[str, Parked]
     loose: Mapping[str, QuarantineEntry]
 
-    @property
-    def partitions(self) -> set[Partition]:
-        """Where the records come from."""
-        waiting = (record.entry for parked in self.parked.values() for record in parked.records)
-        return {_partition(entry) for entry in (*waiting, *self.loose.values())}
-
-    def parked_in(self, at: Partition) -> int:
-        """Aggregates whose first waiting record is of this partition."""
-        return sum(_partition(parked.head.entry) == at for parked in self.parked.values())
-
-    def records_in(self, at: Partition) -> int:
-        """Records of this partition, waiting or loose."""
-        waiting = (record.entry for parked in self.parked.values() for record in parked.records)
-        return sum(_partition(entry) == at for entry in (*waiting, *self.loose.values()))
-
 
 async def buckets_of(store: OperatorStore, source: Definition, buckets: int) -> list[Bucket]:
     """The buckets of a generation: as many as it was built with, `buckets` before its first run. Raises StoreError."""
@@ -95,10 +82,14 @@ async def buckets_of(store: OperatorStore, source: Definition, buckets: int) -> 
 
 async def read_aside(store: OperatorStore, bucket: Bucket) -> Aside:
     """What is set aside in a bucket. Raises StoreError."""
-    entries = {at: _read(bucket, data) for at, data in (await store.quarantined(bucket)).items()}
+    entries = {at: read_kept(bucket, data) for at, data in (await store.quarantined(bucket)).items()}
     ids = sorted({entry.id for entry in entries.values() if entry.id is not None})
-    found = await store.queued(bucket, ids) if ids else []
-    parked = {id: _parked(bucket, id, waiting) for id, waiting in zip(ids, found, strict=True) if waiting}
+    parked: dict[str, Parked] = {}
+    for first in range(0, len(ids), QUEUES_AT_ONCE):
+        some = ids[first : first + QUEUES_AT_ONCE]
+        for id, waiting in zip(some, await store.queued(bucket, some), strict=True):
+            if waiting:
+                parked[id] = _parked(bucket, id, waiting)
     queued = {record.waiting.coordinates for one in parked.values() for record in one.records}
     return Aside(bucket, parked, {at: entry for at, entry in entries.items() if at not in queued})
 
@@ -113,7 +104,7 @@ def _parked(bucket: Bucket, id: str, waiting: Sequence[Waiting]) -> Parked:
     records: list[WaitingRecord] = []
     for item in waiting:
         epoch, _, version = item.place.partition(":")
-        records.append(WaitingRecord(int(epoch), int(version), item, _read(bucket, item.entry)))
+        records.append(WaitingRecord(int(epoch), int(version), item, read_kept(bucket, item.entry)))
     return Parked(bucket, id, sorted(records, key=lambda record: (record.epoch, record.version)))
 
 
@@ -140,11 +131,8 @@ def place(entry: QuarantineEntry) -> str:
     return f"{entry.topic}/{entry.partition}/{entry.offset}"
 
 
-def _partition(entry: QuarantineEntry) -> Partition:
-    return Partition(entry.topic, entry.partition)
-
-
-def _read(bucket: Bucket, data: bytes) -> QuarantineEntry:
+def read_kept(bucket: Bucket, data: bytes) -> QuarantineEntry:
+    """An entry of a bucket's quarantine. Raises StoreMisconfiguredError."""
     try:
         return read_entry(data)
     except msgspec.DecodeError:

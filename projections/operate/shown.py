@@ -156,10 +156,20 @@ def listing_table(listing: Listing) -> str:
     """Parked aggregates, then loose records, one line each; a line that says so when there is neither."""
     parts: list[str] = []
     if listing.parked:
-        header: tuple[str, ...] = ("parked", "id", "version", "waiting", "first", "missing", "cause", "since", "detail")
+        header: tuple[str, ...] = (
+            "parked in",
+            "id",
+            "version",
+            "waiting",
+            "first",
+            "missing",
+            "cause",
+            "since",
+            "detail",
+        )
         parts.append(table(header, [_parked_line(row) for row in listing.parked]))
     if listing.loose:
-        header = ("loose", "coordinates", "key", "cause", "since", "detail")
+        header = ("loose in", "coordinates", "key", "cause", "since", "detail")
         parts.append(table(header, [_loose_line(row) for row in listing.loose]))
     return "\n\n".join(parts) or "nothing is set aside"
 

@@ -17,23 +17,9 @@ local call, byte, sub, read_numbers
 -- What a server does not have yet while it loads this file; each function that is called from outside begins with it.
 local function bind() call, byte, sub, read_numbers = redis.call, string.byte, string.sub, struct.unpack end
 
--- The replies of a command that takes `before` and then any number of values: those of `values` from `first` on.
-local function in_chunks(command, before, values, first, last)
-  local replies = {}
-  for from = first, last, CHUNK do
-    local to = math.min(from + CHUNK - 1, last)
-    replies[#replies + 1] = before and call(command, before, unpack(values, from, to)) or call(command, unpack(values, from, to))
-  end
-  return replies
-end
-
-local function joined(replies)
-  if #replies == 1 then return replies[1] end
-  local all = {}
-  for _, reply in ipairs(replies) do
-    for i = 1, #reply do all[#all + 1] = reply[i] end
-  end
-  return all
+-- Calls a command that takes a key and then any number of values.
+local function in_chunks(command, key, values)
+  for from = 1, #values, CHUNK do call(command, key, unpack(values, from, math.min(from + CHUNK - 1, #values))) end
 end
 
 -- Fences: who may write. Stored as `<number> <owner>`.
@@ -53,29 +39,29 @@ local function is_larger(number, owner, other_number, other_owner)
   return #owner > #other_owner
 end
 
--- The reply FENCED when a larger fence is stored for one of the partitions, else nil.
+-- The reply FENCED when a larger fence is stored for one of the partitions, else nil; and whether one is missing or smaller, so that
+-- the store has gone back to before the caller raised it.
 local function fenced(key, partitions, number, owner)
-  if not number or #partitions == 0 then return nil end
-  local top_number, top_owner = number, owner
+  if not number or #partitions == 0 then return nil, false end
+  local top_number, top_owner, is_lost = number, owner, false
   for _, text in ipairs(call('HMGET', key, unpack(partitions))) do
-    if text then
-      local stored_number, stored_owner = read_fence(text, key)
-      if is_larger(stored_number, stored_owner, top_number, top_owner) then
-        top_number, top_owner = stored_number, stored_owner
-      end
+    local stored_number, stored_owner
+    if text then stored_number, stored_owner = read_fence(text, key) end
+    if text and is_larger(stored_number, stored_owner, top_number, top_owner) then
+      top_number, top_owner = stored_number, stored_owner
     end
+    is_lost = is_lost or not text or is_larger(number, owner, stored_number, stored_owner)
   end
-  if top_number == number and top_owner == owner then return nil end
-  return {'FENCED', string.format('%.0f', top_number), top_owner}
+  if top_number == number and top_owner == owner then return nil, is_lost end
+  return {'FENCED', string.format('%.0f', top_number), top_owner}, is_lost
 end
 
--- The reply REGRESSED when a stored position is not the one that the caller believes in, else nil.
+-- The reply REGRESSED when a stored position is not the one that the caller believes in, or the caller's fence is lost; else nil.
 -- Offsets are decimal texts without leading zeros, so equal texts are equal numbers, whatever their size.
-local function regressed(key, positions)
-  if #positions == 0 then return nil end
-  local fields = {}
+local function regressed(key, positions, is_fence_lost)
+  local same, reply, fields = not is_fence_lost, {'REGRESSED'}, {}
   for i = 1, #positions, 4 do fields[#fields + 1] = positions[i] end
-  local stored, same, reply = call('HMGET', key, unpack(fields)), true, {'REGRESSED'}
+  local stored = #fields > 0 and call('HMGET', key, unpack(fields))
   for i, field in ipairs(fields) do
     local at = stored[i] or '0'
     same = same and at == positions[4 * i - 2]
@@ -85,13 +71,13 @@ local function regressed(key, positions)
   return reply
 end
 
--- The documents' guards: marks in `conflicts` the items whose stored document is not the base that they were folded from, and in
--- `missing` the keys where nothing is stored. Raises an error for what is no document, or not newer than its base.
-local function guard_documents(keys, first, count, documents, bases, has_queue, conflicts, missing)
-  if count == 0 then return end
-  local stored, seen = joined(in_chunks('MGET', nil, keys, first, first + count - 1)), {}
+-- Marks in `conflicts` the items whose stored document is not the base that they were folded from. Raises an error for what is no
+-- document, or not newer than its base. Reads the guards alone, one by one: as dear as MGET at 400 bytes, cheaper above.
+local function guard_documents(keys, first, count, documents, bases, has_queue, conflicts)
+  local seen = {}
   for i = 1, count do
-    local key, document, old = keys[first + i - 1], documents[i + 2], stored[i]
+    local key, document = keys[first + i - 1], documents[i + 2]
+    local old = call('GETRANGE', key, 0, GUARD_BYTES - 1)
     local base = sub(bases, GUARD_BYTES * (i - 1) + 1, GUARD_BYTES * i)
     if seen[key] or #document < HEADER_BYTES or byte(document) ~= FORMAT then
       error({err = 'ERR not a document, or one of two: ' .. key})
@@ -106,25 +92,10 @@ local function guard_documents(keys, first, count, documents, bases, has_queue, 
         error({err = 'ERR not newer than its base: ' .. key})
       end
     end
-    if not old then
-      missing[#missing + 1] = key
-      conflicts[i] = base ~= ABSENT or nil
-    elseif #old < HEADER_BYTES or byte(old) ~= FORMAT then
-      error({err = 'CORRUPT ' .. key})
-    elseif sub(old, 1, GUARD_BYTES) ~= base then
+    if old ~= base and not (old == '' and base == ABSENT) then
+      if old ~= '' and (#old < GUARD_BYTES or byte(old) ~= FORMAT) then error({err = 'CORRUPT ' .. key}) end
       conflicts[i] = true
     end
-  end
-end
-
--- Raises an error when something of another type is where MGET found nothing.
-local function guard_missing(missing)
-  if #missing == 0 then return end
-  local found = 0
-  for _, count in ipairs(in_chunks('EXISTS', nil, missing, 1, #missing)) do found = found + count end
-  if found == 0 then return end
-  for _, key in ipairs(missing) do
-    if call('EXISTS', key) == 1 then error({err = 'WRONGTYPE at ' .. key}) end
   end
 end
 
@@ -210,14 +181,13 @@ local function fits(one, other)
   return high > -INT64_HIGH or (high == -INT64_HIGH and low >= -INT64_LOW - 1)
 end
 
-local function guard_numbers(keys, first, deltas, missing)
-  if #deltas == 0 then return end
-  local stored = joined(in_chunks('MGET', nil, keys, first, first + #deltas - 1))
+-- Raises an error for a number that is none, or would be more than 63 bits.
+local function guard_numbers(keys, first, deltas)
   for i, delta in ipairs(deltas) do
     local key = keys[first + i - 1]
-    if not stored[i] then missing[#missing + 1] = key end
-    if stored[i] and not halves(stored[i]) then error({err = 'CORRUPT ' .. key}) end
-    if not fits('0', delta) or not fits(stored[i] or '0', delta) then error({err = 'ERR more than 63 bits at ' .. key}) end
+    local stored = call('GET', key) or '0'
+    if not halves(stored) then error({err = 'CORRUPT ' .. key}) end
+    if not fits('0', delta) or not fits(stored, delta) then error({err = 'ERR more than 63 bits at ' .. key}) end
   end
 end
 
@@ -245,13 +215,13 @@ end
 local function write_timelines(plans, bound)
   for _, plan in ipairs(plans) do
     if #plan.fields > 0 then
-      in_chunks('HSET', plan.moments, plan.fields, 1, #plan.fields)
-      in_chunks('ZADD', plan.order, plan.members, 1, #plan.members)
+      in_chunks('HSET', plan.moments, plan.fields)
+      in_chunks('ZADD', plan.order, plan.members)
       local excess = call('ZCARD', plan.order) - bound
       if excess > 0 then
         local oldest = call('ZRANGE', plan.order, 0, excess - 1)
         for i, member in ipairs(oldest) do oldest[i] = string.match(member, '%z([^%z]*)$') end
-        in_chunks('HDEL', plan.moments, oldest, 1, #oldest)
+        in_chunks('HDEL', plan.moments, oldest)
         call('ZREMRANGEBYRANK', plan.order, 0, excess - 1)
       end
     end
@@ -261,7 +231,7 @@ end
 local function write_parking(quarantine, set_aside, cleared, plans)
   for _, coordinates in ipairs(cleared) do call('HDEL', quarantine, coordinates) end
   for _, plan in ipairs(plans) do
-    if #plan.out > 0 then in_chunks('HDEL', plan.key, plan.out, 1, #plan.out) end
+    if #plan.out > 0 then in_chunks('HDEL', plan.key, plan.out) end
     for _, coordinates in pairs(plan.gone) do call('HDEL', quarantine, coordinates) end
   end
   for _, plan in ipairs(plans) do
@@ -294,7 +264,7 @@ local function write_marks(caught_key, built_key, caught, partitions)
   call('SET', built_key, '1')
 end
 
-local function write_place(keys, positions, fence)
+local function write_place(keys, positions)
   local fields, identities = {}, {}
   for i = 1, #positions, 4 do
     fields[#fields + 1], fields[#fields + 2] = positions[i], positions[i + 2]
@@ -303,7 +273,6 @@ local function write_place(keys, positions, fence)
     end
   end
   if #identities > 0 then call('HSET', keys[5], unpack(identities)) end
-  if #fence > 0 then call('HSET', keys[4], unpack(fence)) end
   if #fields > 0 then call('HSET', keys[1], unpack(fields)) end
 end
 
@@ -333,14 +302,15 @@ local function apply(keys, args)
     return redis.error_reply('ERR the keys do not fit the call')
   end
 
-  local guarded, fences = {}, {}
+  local guarded = {}
   for i = 1, #positions, 4 do guarded[#guarded + 1] = positions[i] end
   for _, partition in ipairs(caught) do guarded[#guarded + 1] = partition end
-  local conflicts, missing, has_queue = {}, {}, {}
+  local conflicts, has_queue = {}, {}
   for _, queue in ipairs(queues) do has_queue[queue[1]] = true end
-  local refusal = fenced(keys[4], guarded, fence[1], fence[2]) or regressed(keys[1], positions)
+  local refusal, is_fence_lost = fenced(keys[4], guarded, fence[1], fence[2])
+  refusal = refusal or regressed(keys[1], positions, is_fence_lost)
   if refusal then return refusal end
-  guard_documents(keys, documents, count, args, args[2], has_queue, conflicts, missing)
+  guard_documents(keys, documents, count, args, args[2], has_queue, conflicts)
   local queue_plans = plan_queues(keys, queue_keys, keys[2], queues, args, conflicts)
   if next(conflicts) then
     local reply = {'CONFLICT'}
@@ -351,8 +321,7 @@ local function apply(keys, args)
   end
   refusal = full(keys[2], set_aside, cleared, queue_plans, bounds[1], bounds[2])
   if refusal then return refusal end
-  guard_numbers(keys, numbers, deltas, missing)
-  guard_missing(missing)
+  guard_numbers(keys, numbers, deltas)
   for i = lists, numbers - 1 do call('ZCARD', keys[i]) end
   local timeline_plans, appended = plan_timelines(keys, timelines, appends, bounds[3])
   call('HLEN', keys[5])
@@ -360,19 +329,15 @@ local function apply(keys, args)
 
   for i = count + 3, #args do call('SPUBLISH', keys[3], args[i]) end
   write_documents(keys, documents, count, args)
-  for i, members in ipairs(removed) do in_chunks('ZREM', keys[lists + i - 1], members, 1, #members) end
-  for i, members in ipairs(added) do in_chunks('ZADD', keys[lists + #removed + i - 1], members, 1, #members) end
+  for i, members in ipairs(removed) do in_chunks('ZREM', keys[lists + i - 1], members) end
+  for i, members in ipairs(added) do in_chunks('ZADD', keys[lists + #removed + i - 1], members) end
   for i, delta in ipairs(deltas) do
     if call('INCRBY', keys[numbers + i - 1], delta) == 0 then call('DEL', keys[numbers + i - 1]) end
   end
   write_timelines(timeline_plans, bounds[3])
   write_parking(keys[2], set_aside, cleared, queue_plans)
   write_marks(keys[6], keys[7], caught, partitions)
-  if fence[1] then
-    local text = string.format('%.0f %s', fence[1], fence[2])
-    for _, partition in ipairs(guarded) do fences[#fences + 1], fences[#fences + 2] = partition, text end
-  end
-  write_place(keys, positions, fences)
+  write_place(keys, positions)
   local queued = 0
   for _, plan in ipairs(queue_plans) do queued = queued + #plan.into / 3 end
   return {'APPLIED', count, #set_aside / 2, queued, appended}

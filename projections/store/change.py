@@ -132,7 +132,9 @@ class Fenced:
 
 @dataclass(frozen=True)
 class Regressed:
-    """Nothing written: a stored position is not the expected one. `positions` are those stored, of the partitions asked."""
+    """Nothing written: a stored position is not the expected one, or the caller's fence is not there any more: the store has gone
+    back. `positions` are those stored, of the partitions asked.
+    """
 
     positions: Mapping[Partition, int]
 

@@ -23,6 +23,7 @@ id and has nothing to do with the log's partitions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
@@ -36,8 +37,15 @@ SEPARATOR: Final = b"\0"
 SORT_TEXT_CHARACTERS: Final = 64
 """A text is ordered by its first 64 characters, then by key: an index entry stays small whatever the title."""
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+\Z").match
 _ZERO: Final = datetime(1, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = datetime.resolution
+_INT_SHIFT: Final = 2**63
+_DECIMAL_PLACES: Final = 18
 _DECIMAL_SHIFT: Final = Decimal(10) ** 24
+_DECIMAL_LEAST: Final = Decimal(1).scaleb(-_DECIMAL_PLACES)
+_DECIMAL_UNIT: Final = Decimal(10) ** _DECIMAL_PLACES
+_DECIMAL_UNITS: Final = _DECIMAL_UNIT * _DECIMAL_SHIFT
 _EXACT: Final = Context(prec=60)
 
 
@@ -128,33 +136,75 @@ def filter_text(value: Any) -> str:
     """A filter's value as a part of a key; None for a filter that is left out."""
     if value is None:
         return LEFT_OUT
-    if isinstance(value, Enum):
-        value = value.value
-    elif isinstance(value, bool):
-        value = "true" if value else "false"
-    elif isinstance(value, date):
-        value = value.isoformat()
-    return quote(str(value), safe="", errors="surrogatepass") or "%"
+    if type(value) is not str:
+        if isinstance(value, Enum):
+            value = value.value
+        elif isinstance(value, bool):
+            value = "true" if value else "false"
+        elif isinstance(value, date):
+            value = value.isoformat()
+        value = str(value)
+    # Most values need no quotes, and to see that takes a tenth of what `quote` takes.
+    return value if _PLAIN(value) else quote(value, safe="", errors="surrogatepass") or "%"
 
 
 def sort_text(value: Any) -> bytes:
     """Bytes whose order is the order of the values; None comes first. Texts must not be of mixed types."""
     if value is None:
         return b"0"
+    if isinstance(value, str):
+        return b"1" + value[:SORT_TEXT_CHARACTERS].replace("\0", "\x01").encode(errors="replace")
     if isinstance(value, datetime):
-        text = f"{(value.astimezone(UTC) - _ZERO) // _MICROSECOND:015x}"
-    elif isinstance(value, date):
-        text = value.isoformat()
-    elif isinstance(value, int):
-        text = f"{value + 2**63:016x}"
-    elif isinstance(value, Decimal):
-        text = format(_EXACT.add(value, _DECIMAL_SHIFT).quantize(Decimal("1e-18"), context=_EXACT), "044f")
-    else:
-        text = str(value)[:SORT_TEXT_CHARACTERS].replace("\0", "\x01")
-    return b"1" + text.encode(errors="replace")
+        return b"1%015x" % _microseconds(value)
+    if isinstance(value, date):
+        return b"1" + value.isoformat().encode()
+    if isinstance(value, int):
+        return b"1%016x" % (value + _INT_SHIFT)
+    if isinstance(value, Decimal):
+        return b"1" + _decimal_text(value)
+    return sort_text(str(value))
 
 
-_MICROSECOND: Final = datetime.resolution
+def sort_value(kind: type[Any], text: bytes) -> Any:
+    """The value of a kind (int, Decimal, date or datetime) that `sort_text` wrote so; a datetime is in UTC, None stays None.
+
+    Raises ValueError for another text.
+    """
+    if text == b"0":
+        return None
+    digits = text[1:].decode()
+    if text[:1] != b"1" or kind not in (int, Decimal, date, datetime):
+        raise ValueError(f"{text!r} is not the sort text of a {kind.__name__}")
+    if kind is int:
+        return int(digits, 16) - _INT_SHIFT
+    if kind is date:
+        return date.fromisoformat(digits)
+    if kind is datetime:
+        return _ZERO + int(digits, 16) * _MICROSECOND
+    try:
+        found = _EXACT.subtract(Decimal(digits), _DECIMAL_SHIFT).normalize(_EXACT)
+    except ArithmeticError:
+        raise ValueError(f"{text!r} is not the sort text of a Decimal") from None
+    return found if found.as_tuple().exponent <= 0 else found.quantize(Decimal(1), context=_EXACT)  # type: ignore[operator]
+
+
+def _microseconds(value: datetime) -> int:
+    """Since year 1, UTC; naive times are local ones, as `astimezone` takes them."""
+    since = (value if value.tzinfo else value.astimezone(UTC)) - _ZERO
+    return since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
+
+
+def _decimal_text(value: Decimal) -> bytes:
+    """The value + 10^24 with 18 places: 44 characters, so that negative numbers are ordered too.
+
+    `fma` and `str` take a quarter of what adding, rounding and formatting take; they do where nothing needs rounding.
+    """
+    whole, _, rest = str(value.fma(_DECIMAL_UNIT, _DECIMAL_UNITS, _EXACT)).partition(".")
+    if rest.strip("0") or not whole.isdecimal():
+        rounded = _EXACT.add(value, _DECIMAL_SHIFT).quantize(_DECIMAL_LEAST, context=_EXACT)
+        return format(rounded, "044f").encode()
+    digits = whole.zfill(43)
+    return f"{digits[:-_DECIMAL_PLACES]}.{digits[-_DECIMAL_PLACES:]}".encode()
 
 
 def member(sort: Any, id: str) -> bytes:

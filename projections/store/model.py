@@ -115,7 +115,8 @@ def _fenced(state: BucketState, change: BucketChange) -> Fenced | None:
 
 def _regressed(state: BucketState, change: BucketChange) -> Regressed | None:
     stored = {at: state.positions.get(at, 0) for at in change.positions}
-    if all(stored[at] == advance.expected for at, advance in change.positions.items()):
+    is_fence_there = change.fence is None or all(state.fences.get(at) == change.fence for at in _guarded(change))
+    if is_fence_there and all(stored[at] == advance.expected for at, advance in change.positions.items()):
         return None
     return Regressed(stored)
 
@@ -235,5 +236,3 @@ def _write_place(state: BucketState, change: BucketChange) -> None:
     state.caught_up.update(change.caught_up)
     if change.partitions and state.caught_up.issuperset(change.partitions):
         state.is_built = True
-    if change.fence is not None:
-        state.fences.update((at, change.fence) for at in _guarded(change))

@@ -17,7 +17,7 @@ import gateway.telemetry
 import projections
 import projections.errors
 import projections.record
-import projections.store.port
+import projections.store.change
 import projections.telemetry
 import schema
 import schema.errors
@@ -179,7 +179,7 @@ def test_the_designs_words_are_in_the_glossary() -> None:
 
 def test_words_that_the_code_says_are_in_the_glossary() -> None:
     outcomes = [kind.__name__ for kind in get_args(projections.record.Outcome)]
-    answers = [kind.__name__ for kind in get_args(projections.store.port.ApplyOutcome)]
+    answers = [kind.__name__ for kind in get_args(projections.store.change.ApplyOutcome)]
     values = [name for name in (*projections.__all__, *schema.__all__) if name[0].isupper()]
     policies = [policy.value for policy in OnTimeout if isinstance(policy, Enum)]
     said = {*outcomes, *answers, *values, *policies, "Bucket", "Document", "Notice", "Page", "Row", "Principal", "Trip"}

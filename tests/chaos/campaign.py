@@ -112,17 +112,20 @@ class Campaign:
         self._restart_broker = restart_broker
 
     async def play(self, messages: Sequence[Message], faults: Sequence[Fault]) -> None:
-        """Publishes all messages, and brings each fault about in its place."""
+        """Publishes all messages, and brings each fault about in its place, while work is under way."""
         done = 0
-        for fault in faults:
+        places = [fault.place for fault in faults[1:]]
+        for fault, following in zip(faults, [*places, len(messages)], strict=True):
             before = self.progress.total() or 0
-            stretch = messages[done : fault.place]
-            done = max(done, fault.place)
+            stretch, done = messages[done : fault.place], max(done, fault.place)
+            tail: Sequence[Message] = ()
+            if fault.kind == schedule.FAILOVER:
+                tail, done = messages[done:following], max(done, following)
             publishing = asyncio.create_task(self.publisher.publish(stretch))
             try:
                 await self._until_progress(before + int(len(stretch) * fault.progress))
                 started_s = time.monotonic()
-                await self._bring(fault)
+                await self._bring(fault, tail)
                 self._tell(f"{fault} ({time.monotonic() - started_s:.1f} s)")
             finally:
                 await publishing
@@ -149,7 +152,7 @@ class Campaign:
         while (self.progress.total() or 0) < target and time.monotonic() < deadline_s:
             await asyncio.sleep(POLL_S)
 
-    async def _bring(self, fault: Fault) -> None:
+    async def _bring(self, fault: Fault, tail: Sequence[Message]) -> None:
         self.tally.count(fault.kind, fault.count)
         dice = random.Random(fault.dice)
         match fault.kind:
@@ -166,7 +169,7 @@ class Campaign:
             case schedule.PAUSE:
                 await self._pause(dice)
             case schedule.FAILOVER:
-                await self._fail_over(fault)
+                await self._fail_over(fault, tail)
             case schedule.EMPTY:
                 await self._empty()
             case _:
@@ -202,16 +205,19 @@ class Campaign:
         finally:
             worker.go_on()
 
-    async def _fail_over(self, fault: Fault) -> None:
-        """The replica misses a tail of writes, and then is the primary."""
+    async def _fail_over(self, fault: Fault, tail: Sequence[Message]) -> None:
+        """The replica misses what is written of a tail of records, and then is the primary."""
         await asyncio.to_thread(self.valkey.attach)
-        before = self.progress.total() or 0
         await asyncio.to_thread(self.valkey.detach)
-        missing = self.progress.missing(self.publisher) or 0
-        await self._until_progress(before + max(1, int(missing * fault.tail)))
-        lost = (self.progress.total() or 0) - before
-        await asyncio.to_thread(self.valkey.fail_over, amnesia=fault.amnesia)
-        self.tally.count("records whose documents a failover lost", max(0, lost))
+        before = self.progress.total() or 0
+        publishing = asyncio.create_task(self.publisher.publish(tail))
+        try:
+            await self._until_progress(before + int(len(tail) * fault.tail))
+            lost = (self.progress.total() or 0) - before
+            await asyncio.to_thread(self.valkey.fail_over, amnesia=fault.amnesia)
+        finally:
+            await publishing
+        self.tally.count("positions lost in failovers", max(0, lost))
         await self._time_back("redis", before)
 
     async def _empty(self) -> None:

@@ -68,9 +68,7 @@ class Publisher:
 @asynccontextmanager
 async def publishing(bootstrap: str) -> AsyncIterator[Publisher]:
     """A publisher, connected."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, linger_ms=2, request_timeout_ms=10_000, enable_idempotence=True
-    )
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=2, request_timeout_ms=10_000)
     await producer.start()
     try:
         yield Publisher(producer)

@@ -6,8 +6,9 @@ been let through, or a position is ahead of the data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from projections.log.port import Partition
 from projections.store.change import Applied, ApplyOutcome, BucketChange
@@ -27,6 +28,7 @@ class Watch:
         self._published = published
         self._buckets = buckets
         self._fences: dict[tuple[Bucket, Partition], tuple[int, bytes]] = {}
+        self._seen: dict[Bucket, tuple[int, list[Logged]]] = {}
         self.violations: list[str] = []
         self.changes = 0
         self.refused: dict[str, int] = {}
@@ -72,43 +74,56 @@ class Watch:
 
     def _positions(self, bucket: Bucket, state: BucketState) -> None:
         """Everything before a position is in the data."""
-        check = self._timeline if bucket.projection == activity.name else self._document
-        for row in self._published:
-            at = Partition(row.message.topic, row.message.partition)
-            if row.message.fact is not None and row.offset < state.positions.get(at, 0):
-                missing = check(bucket, state, row)
-                self._must(not missing, f"{bucket.tag}: {row.coordinates} is before the position, and {missing}")
+        missing = self._not_in_timeline if bucket.projection == activity.name else self._not_in_documents
+        positions = {(at.topic, at.number): offset for at, offset in state.positions.items()}
+        for row in self._rows(bucket):
+            message = row.message
+            if row.offset < positions.get((message.topic, message.partition), 0) and missing(bucket, state, row):
+                self._must(False, f"{bucket.tag}: {row.coordinates} is before the position, and not in the data")
 
-    def _document(self, bucket: Bucket, state: BucketState, row: Logged) -> str | None:
+    def _rows(self, bucket: Bucket) -> Sequence[Logged]:
+        """The records that this bucket should hold."""
+        seen, rows = self._seen.get(bucket, (0, []))
+        is_timeline = bucket.projection == activity.name
+        for row in itertools.islice(self._published, seen, None):
+            fact = row.message.fact
+            if fact is None:
+                continue
+            key = fact.data["customerId"] if is_timeline and fact.data and fact.kind in IN_TIMELINE else fact.id
+            is_loose = row.message.broken in LOOSE and not is_timeline
+            if is_loose or bucket_of(key, self._buckets) == bucket.number:
+                rows.append(row)
+        self._seen[bucket] = (len(self._published), rows)
+        return rows
+
+    def _not_in_documents(self, bucket: Bucket, state: BucketState, row: Logged) -> bool:
         fact = row.message.fact
         assert fact
         if row.message.broken in LOOSE:
-            numbers = range(self._buckets)
-            buckets = [self._store.buckets[Bucket(bucket.projection, bucket.generation, number)] for number in numbers]
-            places = [at for each in buckets for at, offset in each.positions.items() if offset > row.offset]
-            is_there = any(row.coordinates in each.quarantine for each in buckets)
-            everywhere = places.count(Partition(row.message.topic, row.message.partition)) == self._buckets
-            return None if is_there or not everywhere else "is not in the quarantine"
-        if bucket_of(fact.id, self._buckets) != bucket.number:
-            return None
+            return self._is_not_set_aside(bucket, row)
         document = state.documents.get(fact.id)
         if document is not None and document.at >= fact.at:
-            return None
-        is_waiting = queue_place(*fact.at) in state.queues.get(fact.id, {})
-        return None if is_waiting else f"{fact.id} is at {document and document.at}, not {fact.at}, nor is it waiting"
+            return False
+        return queue_place(*fact.at) not in state.queues.get(fact.id, {})
 
-    def _timeline(self, bucket: Bucket, state: BucketState, row: Logged) -> str | None:
+    def _is_not_set_aside(self, bucket: Bucket, row: Logged) -> bool:
+        """A record of no aggregate is in one of the buckets, once all of them are past it."""
+        at = Partition(row.message.topic, row.message.partition)
+        states = [self._store.buckets[bucket._replace(number=number)] for number in range(self._buckets)]
+        if any(state.positions.get(at, 0) <= row.offset for state in states):
+            return False
+        return all(row.coordinates not in state.quarantine for state in states)
+
+    def _not_in_timeline(self, bucket: Bucket, state: BucketState, row: Logged) -> bool:
         fact, broken = row.message.fact, row.message.broken
         assert fact
-        if fact.data is None or fact.kind not in IN_TIMELINE or broken in (*SPOILS_TIMELINE, "type", "tombstone"):
-            return None
-        key = fact.data["customerId"]
-        if bucket_of(key, self._buckets) != bucket.number:
-            return None
-        entries = state.timelines.get(key, {})
-        if len(entries) >= TIMELINE_BOUND or any(name.endswith(f" {fact.event_id}") for name in entries):
-            return None
-        return f"{fact.event_id} is not in the timeline of {key}"
+        if fact.data is None or fact.kind not in IN_TIMELINE or broken in _NO_ENTRY:
+            return False
+        entries = state.timelines.get(fact.data["customerId"], {})
+        return len(entries) < TIMELINE_BOUND and f"chaos {fact.event_id}" not in entries
+
+
+_NO_ENTRY: Final = (*SPOILS_TIMELINE, "type", "tombstone")
 
 
 def _frozen(state: BucketState) -> tuple[Any, ...]:

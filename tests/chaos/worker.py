@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from projections import worker
 from projections.log.port import Partition
@@ -22,7 +23,7 @@ from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 from tests.chaos.models import ALL
 
-PAUSE = "CHAOS_PAUSE"
+PAUSE: Final = "CHAOS_PAUSE"
 
 
 class PausingStore(RedisStore):

@@ -1,6 +1,6 @@
 """What happens to an order, as its read model shows it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -48,6 +48,20 @@ def test_what_follows_changes_the_status_and_the_lists(
     found = given(order_docs, PLACED, event).expect(view(status)).expect_listed("by_status", status.value)
     with pytest.raises(AssertionError):
         found.expect_listed("by_status", "PLACED")
+
+
+def test_what_an_order_adds_to_its_customer_and_its_day() -> None:
+    found = (
+        given(order_docs, PLACED).expect_measured("order_count", "c-1", 1).expect_measured("last_order_at", "c-1", AT)
+    )
+    found.expect_measured("total_spent", "c-1", Decimal("3.00"))
+    found.expect_measured("revenue_by_day", date(2026, 1, 31), Decimal("3.00"))
+
+
+def test_a_cancelled_order_counts_and_is_no_revenue() -> None:
+    found = given(order_docs, PLACED, OrderCancelled(cancelled_at=AT)).expect_measured("order_count", "c-1", 1)
+    found.expect_measured("last_order_at", "c-1", AT).expect_measured("total_spent", "c-1", Decimal(0))
+    found.expect_measured("revenue_by_day", date(2026, 1, 31), Decimal(0))
 
 
 def test_an_order_that_was_never_placed_shows_nothing() -> None:

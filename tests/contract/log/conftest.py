@@ -1,29 +1,46 @@
-"""The brokers that the contract suite runs on: in memory, and the run's Tansu."""
+"""The brokers that the contract suite runs on: in memory, the run's Tansu, and Apache Kafka where it is asked for."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
-from gateway.dev.servers import EmbeddedKafka
 from projections.log.kafka import KafkaLog
 from projections.log.memory import MemoryBroker, MemoryLog
-from projections.log.port import Log
+from projections.log.port import Assignment, Log, Partition
+from projections.record import Record
+
+WITHIN_S = 20.0
+SESSION_TIMEOUT_MS = 2_000
+"""Tansu holds every join back for half of it."""
+GIVE_UP_WITHIN_S = 1.5
 
 
 class MemoryTopics:
     """Topics of a broker in memory."""
 
     def __init__(self) -> None:
-        self.broker = MemoryBroker()
+        self.broker = MemoryBroker(give_up_within_s=GIVE_UP_WITHIN_S)
 
-    def log(self) -> Log:
-        return MemoryLog(self.broker)
+    def log(self, group: str) -> Log:
+        return MemoryLog(self.broker, group)
 
     async def create(self, topic: str, partitions: int) -> None:
         self.broker.create(topic, partitions)
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        self.broker.create(topic, partitions)
+
+    async def delete(self, topic: str) -> None:
+        self.broker.delete(topic)
+
+    async def names(self) -> set[str]:
+        return {at.topic for at in self.broker.partitions()}
 
     async def append(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, **headers: bytes
@@ -39,15 +56,32 @@ class KafkaTopics:
 
     bootstrap: str
     producer: AIOKafkaProducer
+    admin: AIOKafkaAdminClient = field(init=False)
 
-    def log(self) -> Log:
-        return KafkaLog(self.bootstrap, fetch_max_wait_ms=20)
+    async def open(self) -> "KafkaTopics":
+        self.admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await self.producer.start()
+        await self.admin.start()
+        return self
 
-    async def create(self, topic: str, partitions: int) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic(topic, partitions, 1)])
-        await admin.close()
+    async def close(self) -> None:
+        await self.producer.stop()
+        await self.admin.close()
+
+    def log(self, group: str) -> Log:
+        return kafka_log(self.bootstrap, group)
+
+    async def create(self, topic: str, partitions: int, **config: str) -> None:
+        await self.admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=config)])
+
+    async def grow(self, topic: str, partitions: int) -> None:
+        await self.admin.create_partitions({topic: NewPartitions(partitions)})
+
+    async def delete(self, topic: str) -> None:
+        await self.admin.delete_topics([topic])
+
+    async def names(self) -> set[str]:
+        return set(await self.admin.list_topics())
 
     async def append(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, **headers: bytes
@@ -58,31 +92,90 @@ class KafkaTopics:
 
 
 Topics = MemoryTopics | KafkaTopics
+OpenLog = Callable[..., Log]
 
 
-@pytest.fixture(params=["memory", "kafka"])
+def kafka_log(bootstrap: str, group: str | None = None, **more: Any) -> KafkaLog:
+    """A member with the short times of this suite, by default of a group of its own."""
+    times = {"session_timeout_ms": SESSION_TIMEOUT_MS, "give_up_within_s": GIVE_UP_WITHIN_S, "fetch_max_wait_ms": 20}
+    return KafkaLog(bootstrap, group=group or uuid.uuid4().hex, **{**times, **more})
+
+
+APACHE_KAFKA = pytest.param("apache_kafka", marks=pytest.mark.apache_kafka)
+
+
+@pytest.fixture(params=["memory", "kafka", APACHE_KAFKA])
 async def topics(request: pytest.FixtureRequest) -> AsyncIterator[Topics]:
     """Where records are written."""
     if request.param == "memory":
         yield MemoryTopics()
         return
-    kafka: EmbeddedKafka = request.getfixturevalue("kafka")
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
-    await producer.start()
-    yield KafkaTopics(kafka.bootstrap, producer)
-    await producer.stop()
+    bootstrap = request.getfixturevalue(request.param).bootstrap
+    made = await KafkaTopics(bootstrap, AIOKafkaProducer(bootstrap_servers=bootstrap)).open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture
-async def open_log(topics: Topics) -> AsyncIterator[Callable[[], Log]]:
-    """Makes readers, and closes them."""
+async def open_log(topics: Topics) -> AsyncIterator[OpenLog]:
+    """Makes members, of a group of their own unless it is named, and closes them."""
     made: list[Log] = []
 
-    def make() -> Log:
-        made.append(topics.log())
+    def make(group: str | None = None) -> Log:
+        made.append(topics.log(group or uuid.uuid4().hex))
         return made[-1]
 
     yield make
     for log in made:
         await log.close()
         await log.close()
+
+
+async def started(log: Log, positions: Mapping[Partition, int], topics: Sequence[str] = ()) -> Assignment:
+    """Joins and reads from there: the topics of the positions, unless they are named."""
+    share = await log.join(topics or sorted({at.topic for at in positions}))
+    await log.start(positions)
+    return share
+
+
+async def fetched(log: Log, count: int, max_records: int = 500) -> list[Record]:
+    """The next `count` records, or a failure."""
+    found: list[Record] = []
+    async with asyncio.timeout(WITHIN_S):
+        while len(found) < count:
+            batch = await log.fetch(max_records=max_records, wait_ms=200)
+            assert len(batch) <= max_records
+            found += batch
+            if not batch and log.is_revoked:
+                await asyncio.sleep(0.02)
+    return found
+
+
+async def until_revoked(log: Log, within_s: float = WITHIN_S) -> list[Record]:
+    """Reads until the share is taken away: what was read meanwhile."""
+    found: list[Record] = []
+    async with asyncio.timeout(within_s):
+        while not log.is_revoked:
+            found += await log.fetch(max_records=500, wait_ms=100)
+    return found
+
+
+async def until_true(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Asks a broker until it says so."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.02)
+
+
+async def settled(logs: Sequence[Log], topics: Sequence[str]) -> list[Assignment]:
+    """All members, once none of them is asked for its share any more."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            shares = await asyncio.gather(*(log.join(topics) for log in logs))
+            proofs = await asyncio.gather(
+                *(log.prove(dict.fromkeys(share.own, 0)) for log, share in zip(logs, shares, strict=True))
+            )
+            if all(proofs) and not any(log.is_revoked for log in logs):
+                return shares

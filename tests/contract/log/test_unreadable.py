@@ -1,6 +1,5 @@
 """Records that the library cannot decode: told with their place, while those around them come as they are."""
 
-import asyncio
 import logging
 import struct
 
@@ -10,12 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.record.util import calc_crc32c
 
 from gateway.dev.servers import EmbeddedKafka
-from projections.log import kafka as kafka_log
-from projections.log.kafka import KafkaLog
+from projections.log import reading
 from projections.log.port import Partition
 from projections.log.salvage import read, salvage
-from projections.record import Record
 from tests.contract.log.batches import GZIP, NONE, Item, NotUtf8, based_at, produce, record_set
+from tests.contract.log.conftest import fetched, kafka_log, started
 
 WITHIN_S = 10.0
 AT = TopicPartition("t", 0)
@@ -36,16 +34,6 @@ async def made(bootstrap: str, topic: str, partitions: int) -> None:
     await admin.close()
 
 
-async def fetched(log: KafkaLog, count: int, max_records: int = 500) -> list[Record]:
-    found: list[Record] = []
-    async with asyncio.timeout(WITHIN_S):
-        while len(found) < count:
-            batch = await log.fetch(max_records=max_records, wait_ms=100)
-            assert len(batch) <= max_records
-            found += batch
-    return found
-
-
 @pytest.mark.parametrize("codec", [NONE, GZIP])
 @pytest.mark.parametrize("max_records", [2, 500])
 async def test_a_header_name_that_is_not_utf_8_spoils_one_record(
@@ -56,9 +44,9 @@ async def test_a_header_name_that_is_not_utf_8_spoils_one_record(
     await produce(kafka.bootstrap, unique, 0, record_set([good(3), evil(4)], codec=codec))
     await produce(kafka.bootstrap, unique, 0, record_set([good(5)], codec=codec))
     await produce(kafka.bootstrap, unique, 1, record_set([good(0), good(1)], codec=codec))
-    log = KafkaLog(kafka.bootstrap, fetch_max_wait_ms=20)
+    log = kafka_log(kafka.bootstrap)
     try:
-        await log.assign({Partition(unique, 0): 0, Partition(unique, 1): 0})
+        await started(log, {Partition(unique, 0): 0, Partition(unique, 1): 0})
         found = await fetched(log, 8, max_records)
         await produce(kafka.bootstrap, unique, 0, record_set([good(6)], codec=codec))
         found += await fetched(log, 1)
@@ -77,11 +65,11 @@ async def test_a_header_name_that_is_not_utf_8_spoils_one_record(
 async def test_resuming_in_the_middle_of_a_spoilt_record_set(kafka: EmbeddedKafka, unique: str) -> None:
     await made(kafka.bootstrap, unique, 1)
     await produce(kafka.bootstrap, unique, 0, record_set([good(0), evil(1), good(2), good(3)]))
-    log = KafkaLog(kafka.bootstrap, fetch_max_wait_ms=20)
+    log = kafka_log(kafka.bootstrap)
     try:
-        await log.assign({Partition(unique, 0): 2})
+        await started(log, {Partition(unique, 0): 2})
         assert [record.offset for record in await fetched(log, 2)] == [2, 3]
-        await log.assign({Partition(unique, 0): 1})
+        await started(log, {Partition(unique, 0): 1})
         assert [record.offset for record in await fetched(log, 3)] == [1, 2, 3]
     finally:
         await log.close()
@@ -143,13 +131,13 @@ async def test_a_corrupt_partition_waits_loudly_while_others_go_on(
         found = await real(client, at, offset, limit)
         return found if at.partition else found._replace(records=[], next=offset, corrupt="Invalid CRC")
 
-    monkeypatch.setattr(kafka_log, "salvage", corrupting)
-    log = KafkaLog(kafka.bootstrap, fetch_max_wait_ms=20)
+    monkeypatch.setattr(reading, "salvage", corrupting)
+    log = kafka_log(kafka.bootstrap)
     try:
-        await log.assign({Partition(unique, 0): 0, Partition(unique, 1): 0})
+        await started(log, {Partition(unique, 0): 0, Partition(unique, 1): 0})
         assert [(record.partition, record.offset) for record in await fetched(log, 2)] == [(1, 0), (1, 1)]
         await log.fetch(max_records=10, wait_ms=10)
-        monkeypatch.setattr(kafka_log, "salvage", real)
+        monkeypatch.setattr(reading, "salvage", real)
         assert [(record.partition, record.offset) for record in await fetched(log, 2)] == [(0, 0), (0, 1)]
     finally:
         await log.close()

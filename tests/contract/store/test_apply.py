@@ -5,7 +5,17 @@ import asyncio
 import pytest
 
 from projections.errors import StoreMisconfiguredError
-from projections.store.change import Advance, Applied, BucketChange, Change, Conflict, Fence, Regressed, SetAside
+from projections.store.change import (
+    Advance,
+    Applied,
+    BucketChange,
+    Change,
+    Conflict,
+    Fence,
+    Regressed,
+    SetAside,
+    Standing,
+)
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket, index_list, member
 from projections.store.port import DocumentKey, PageQuery
@@ -107,6 +117,7 @@ async def test_another_document_is_a_conflict(
     """Numbers, not texts: 9 is older than 10. A newer one is as good a reason to fold again as an older one."""
     if stored:
         await store.apply(BucketChange(bucket, [Change("a", None, stored)], added={ALL: [row("x")]}))
+    fence = await store.raise_fence(bucket, [P0], "me", 1)
     before = await dump(bucket)
     change = BucketChange(
         bucket,
@@ -116,7 +127,7 @@ async def test_another_document_is_a_conflict(
         removed={ALL: [row("x")]},
         added={ALL: [row("b")]},
         deltas={"m:count:x": 1},
-        fence=Fence(1, "me"),
+        fence=fence,
         caught_up=[P0],
         partitions=[P0],
     )
@@ -227,5 +238,4 @@ async def test_empty_questions_are_answered(store: Store, bucket: Bucket) -> Non
     assert await store.reports([]) == []
     assert await store.quarantined(bucket) == {}
     assert await store.apply(BucketChange(bucket)) == Applied(0)
-    standing = await store.standing(bucket)
-    assert (standing.positions, standing.identities, standing.caught_up, standing.is_built) == ({}, {}, set(), False)
+    assert await store.standing(bucket) == Standing({}, {}, frozenset(), False)

@@ -106,7 +106,8 @@ class Loop:
             }
         shared = {"HEADRACE_REDIS_URL": self.valkey.url}
         if name == "projector":
-            return shared | {"HEADRACE_KAFKA_BOOTSTRAP": self.kafka.bootstrap, "HEADRACE_FETCH_MAX_WAIT_MS": "50"}
+            quick = {"HEADRACE_FETCH_MAX_WAIT_MS": "50", "HEADRACE_SESSION_TIMEOUT_MS": "1000"}
+            return shared | quick | {"HEADRACE_KAFKA_BOOTSTRAP": self.kafka.bootstrap}
         services = ",".join(f"{service}=http://127.0.0.1:{port}" for service, port in self.services.items())
         return shared | {
             "HEADRACE_SERVICES": services,

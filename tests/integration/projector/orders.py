@@ -15,7 +15,7 @@ from projections.errors import StoreUnavailableError
 from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 
-WITHIN_S = 15.0
+WITHIN_S = 25.0
 TOPIC = "shop.orders"
 BUCKET = Bucket("orders", 1, 0)
 TIME = "2024-05-01T12:00:00Z"

@@ -5,18 +5,47 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedKafka, EmbeddedValkey
+from projections.lag import read_report
+from projections.log.port import Partition
+from projections.quarantine import set_aside, waiting
+from projections.record import Poison, Record
+from projections.store.change import BucketChange, Change
+from projections.store.document import PARKED, Document
 from projections.store.redis import RedisStore
-from tests.integration.projector.orders import BUCKET, TOPIC, WITHIN_S, publisher, until, until_shown
+from tests.integration.projector.orders import (
+    BUCKET,
+    LINE,
+    TIME,
+    TOPIC,
+    WITHIN_S,
+    publisher,
+    until,
+    until_shown,
+)
+
+
+def placed_record(id: str, *, offset: int) -> Record:
+    """A good record as a log gives it."""
+    data = {"customerId": "c-1", "placedAt": TIME, "total": "21.00", "lines": [LINE]}
+    headers = {
+        "ce_type": "shop.orders.OrderPlaced",
+        "ce_subject": f"order/{id}",
+        "ce_aggregateversion": "1",
+        "ce_time": TIME,
+    }
+    pairs = tuple((name, value.encode()) for name, value in headers.items())
+    return Record(TOPIC, 0, offset, id.encode(), json.dumps(data).encode(), pairs, 1_000)
 
 
 def environ(kafka: EmbeddedKafka, valkey: EmbeddedValkey, **more: str) -> dict[str, str]:
@@ -25,6 +54,7 @@ def environ(kafka: EmbeddedKafka, valkey: EmbeddedValkey, **more: str) -> dict[s
         "HEADRACE_KAFKA_BOOTSTRAP": kafka.bootstrap,
         "HEADRACE_REDIS_URL": valkey.url,
         "HEADRACE_FETCH_MAX_WAIT_MS": "10",
+        "HEADRACE_SESSION_TIMEOUT_MS": "1000",
         "HEADRACE_SERVICES": "orders=http://127.0.0.1:1",
         **more,
     }
@@ -55,50 +85,144 @@ async def line(process: Process) -> str:
     return (await process.stdout.readline()).decode().strip()
 
 
-async def test_a_day_of_an_operator(kafka: EmbeddedKafka, clean_valkey: EmbeddedValkey) -> None:
+@pytest.fixture
+async def store(clean_valkey: EmbeddedValkey) -> AsyncIterator[RedisStore]:
+    found = RedisStore(clean_valkey.url)
+    yield found
+    await found.close()
+
+
+async def status_of(env: Mapping[str, str], partition: str) -> dict[str, object]:
+    """The row of a partition; empty before it is there."""
+    code, out, _ = await output(env, "status", "--json")
+    assert code == 0
+    return next((row for row in json.loads(out) if row["partition"] == partition), {})
+
+
+async def test_a_day_of_an_operator(
+    start_kafka: Callable[[], EmbeddedKafka], clean_valkey: EmbeddedValkey, store: RedisStore
+) -> None:
+    """A poison order parks, everything else goes on; it is looked at, tried again and given up while the worker runs."""
+    kafka = start_kafka()
     env = environ(kafka, clean_valkey, HEADRACE_PROJECTIONS="orders")
-    store = RedisStore(clean_valkey.url)
     async with publisher(kafka.bootstrap) as orders, started(env, "run") as process:
         assert await line(process) == "ready orders"
         await orders.placed("o-1")
         await orders.send("o-2", 1, "OrderPlaced", b'{"customerId":7}')
+        await orders.confirmed("o-2")
         await orders.placed("o-3")
         await until_shown(store, {"o-1": 1, "o-3": 1})
 
         async def reported() -> bool:
             [report] = await store.reports([BUCKET])
-            return b'"next":3' in report.get(f"{TOPIC}/0", b"")
+            lag = read_report(report).get(Partition(TOPIC, 0))
+            return lag is not None and (lag.next, lag.end, lag.state) == (4, 4, "running")
 
         await until(reported, "the report")
-        _, status, _ = await output(env, "status")
-        header, row = status.strip().splitlines()
-        assert header.split() == [
-            "projection",
-            "generation",
-            "bucket",
-            "partition",
-            "position",
-            "end",
-            "lag",
-            "aside",
-            "polled",
-        ]
-        assert row.split()[:8] == ["orders", "1", "0", f"{TOPIC}/0", "3", "3", "0", "1"]
-        code, status, _ = await output(env, "status", "--json")
+        row = await status_of(env, f"{TOPIC}/0")
+        assert (row["position"], row["lag"], row["parked"], row["setAside"], row["built"]) == (4, 0, 1, 2, True)
+        assert row["owner"]
+        code, table, _ = await output(env, "status")
         assert code == 0
-        [row_json] = json.loads(status)
-        assert (row_json["position"], row_json["end"], row_json["lag"], row_json["setAside"]) == (3, 3, 0, 1)
+        assert table.splitlines()[1].split()[:3] == ["orders", f"{TOPIC}/0", "0"]
         code, listing, _ = await output(env, "quarantine", "list")
         assert code == 0
-        assert f"{TOPIC}/0/1" in listing
-        assert "body" in listing
-        assert "o-2" in listing
-        _, listing, _ = await output(env, "quarantine", "list", "--json")
-        [found] = json.loads(listing)
-        assert (found["projection"], found["entry"]["offset"], found["entry"]["cause"]) == ("orders", 1, "body")
+        assert all(text in listing for text in ("o-2", "body"))
+        _, shown, _ = await output(env, "quarantine", "show", "orders", "o-2")
+        assert [found["version"] for found in json.loads(shown)["records"]] == [1, 2]
+        assert json.loads(shown)["records"][0]["value"] == {"text": '{"customerId":7}'}
+        code, _, err = await output(env, "quarantine", "retry", "orders", "o-2")
+        assert (code, "version 1 cannot be used (body" in err) == (3, True)
+        code, gone, err = await output(env, "quarantine", "drop", "orders", "o-2")
+        assert code == 0
+        assert json.loads(gone)["records"][0]["value"] == {"text": '{"customerId":7}'}
+        assert "now at version 2, not parked any more" in err
+        await orders.placed("o-2", version=3)
+        await until_shown(store, {"o-2": 3})
+        _, listing, _ = await output(env, "quarantine", "list")
+        assert listing == "nothing is set aside\n"
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 5.0) == 0
-    await store.close()
+
+
+async def test_a_gap_that_is_filled_late_drains_by_itself(
+    start_kafka: Callable[[], EmbeddedKafka], clean_valkey: EmbeddedValkey, store: RedisStore
+) -> None:
+    kafka = start_kafka()
+    env = environ(kafka, clean_valkey, HEADRACE_PROJECTIONS="orders")
+    async with publisher(kafka.bootstrap) as orders, started(env, "run") as process:
+        assert await line(process) == "ready orders"
+        await orders.placed("o-7")
+        await orders.send("o-7", 4, "SomethingElse", b"{}")
+        await orders.send("o-7", 3, "SomethingElse", b"{}")
+
+        async def parked() -> bool:
+            [queue] = await store.queued(BUCKET, ["o-7"])
+            return len(queue) == 2
+
+        await until(parked, "the aggregate to be parked")
+        _, listing, _ = await output(env, "quarantine", "list", "--projection", "orders", "--json")
+        [found] = json.loads(listing)["parked"]
+        assert (found["id"], found["depth"], found["missingFrom"], found["missingTo"]) == ("o-7", 2, 2, 2)
+        await orders.confirmed("o-7")
+        await until_shown(store, {"o-7": 4})
+        [document] = await store.documents(BUCKET, ["o-7"])
+        assert document is not None
+        assert (document.flags, b"CONFIRMED" in (document.view or b"")) == (0, True)
+        _, listing, _ = await output(env, "quarantine", "list")
+        assert listing == "nothing is set aside\n"
+
+
+async def test_what_older_code_set_aside_is_taken(
+    kafka: EmbeddedKafka, clean_valkey: EmbeddedValkey, store: RedisStore
+) -> None:
+    """As after a mended deploy: one record waits behind its aggregate, another is loose, both are good by now."""
+    env = environ(kafka, clean_valkey, HEADRACE_PROJECTIONS="orders")
+    await store.check()
+    first = placed_record("o-8", offset=0)
+    second = placed_record("o-9", offset=1)
+    kept = waiting(Poison("evolve", "a defect", first, "o-8", 0, 1, 0), 1_000)
+    change = Change("o-8", None, Document(0, 0, 0, None, PARKED), [kept])
+    aside = [set_aside(Poison("headers", "a defect", second), 1_000)]
+    await store.apply(BucketChange(BUCKET, changes=[change], set_aside=aside))
+    code, _, err = await output(env, "quarantine", "retry", "orders", "--all")
+    assert (code, sorted(err.splitlines())) == (
+        0,
+        ["o-8: 1 record taken, now at version 1, not parked any more", f"{TOPIC}/0/1: taken"],
+    )
+    await until_shown(store, {"o-8": 1, "o-9": 1})
+
+
+async def test_a_terminal_shows_a_table_that_lives(kafka: EmbeddedKafka, clean_valkey: EmbeddedValkey) -> None:
+    ours, theirs = pty.openpty()
+    env = environ(kafka, clean_valkey)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "projections", "status", env=env, stdin=theirs, stdout=theirs, stderr=DEVNULL
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while shown.count(b"\x1b[H") < 2:
+                shown += await asyncio.to_thread(os.read, ours, 4096)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(ours)
+    assert b"never ran" in shown
+    assert b"orders" in shown
+
+
+async def test_names_that_lead_nowhere(kafka: EmbeddedKafka, clean_valkey: EmbeddedValkey) -> None:
+    env = environ(kafka, clean_valkey)
+    code, out, err = await output(env, "quarantine", "show", "order", "o-1")
+    assert (code, out) == (2, "")
+    assert "there is no projection or timeline 'order'; there are customers" in err
+    code, out, err = await output(env, "quarantine", "drop", "orders", "o-1")
+    assert (code, out, err) == (2, "", "orders has nothing set aside for 'o-1'; nothing is\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -25,7 +25,9 @@ AT = Partition(TOPIC, 0)
 @asynccontextmanager
 async def running(kafka: EmbeddedKafka, valkey: EmbeddedValkey) -> AsyncIterator[asyncio.Event]:
     """The worker, in this process; what is yielded is set once it is ready."""
-    settings = WorkerSettings(kafka_bootstrap=kafka.bootstrap, redis_url=valkey.url, fetch_max_wait_ms=10)
+    settings = WorkerSettings(
+        kafka_bootstrap=kafka.bootstrap, redis_url=valkey.url, fetch_max_wait_ms=10, session_timeout_ms=1_000
+    )
     stop, ready = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(worker.run(settings, [order_docs], stop, ready.set))
@@ -59,12 +61,12 @@ async def test_a_restart_goes_on_where_it_was_and_applies_nothing_twice(servers:
                 await orders.placed(f"o-{n}")
             await orders.confirmed("o-7")
             await until_shown(store, {"o-49": 1, "o-7": 2})
-        assert await store.positions(BUCKET) == {AT: 51}
+        assert (await store.standing(BUCKET)).positions == {AT: 51}
         async with store.changes(BUCKET) as notices, running(kafka, valkey):
             await orders.placed("o-50")
             assert [notice.id for notice in await anext(notices)] == ["o-50"]
-        assert await store.positions(BUCKET) == {AT: 52}
-    _, [page] = await store.read([], [PageQuery("orders", 1, 1, "by_customer", ("c-1", "CONFIRMED"), 10)])
+        assert (await store.standing(BUCKET)).positions == {AT: 52}
+    _, [page], _ = await store.read([], [PageQuery("orders", 1, 1, "by_customer", ("c-1", "CONFIRMED"), 10)])
     assert [row.id for row in page_of(page).rows] == ["o-7"]
 
 
@@ -80,7 +82,7 @@ async def test_poison_is_set_aside_with_its_coordinates_while_the_rest_goes_on(s
         await until_shown(store, {f"o-{n}": 1 for n in range(30) if n % 3})
 
         async def everything_read() -> bool:
-            return await store.positions(BUCKET) == {AT: 31}
+            return (await store.standing(BUCKET)).positions == {AT: 31}
 
         await until(everything_read, "position 31")
     expected = {f"{TOPIC}/0/{offset}" for offset in range(0, 30, 3)} | {f"{TOPIC}/0/30"}
@@ -149,7 +151,7 @@ async def test_the_report_tells_how_far_behind(servers: Servers) -> None:
         return found.records if found else None
 
     async def caught_up() -> bool:
-        return await lag() == 0 and await store.positions(BUCKET) == {AT: 5}
+        return await lag() == 0 and (await store.standing(BUCKET)).positions == {AT: 5}
 
     async with running(kafka, valkey) as ready:
         await asyncio.wait_for(ready.wait(), WITHIN_S)

@@ -148,11 +148,13 @@ async def test_two_commands_in_one_request_each_read_their_own_write(
     service.answer = answer
     original = store.read
 
-    async def read(documents: Any, pages: Any) -> Any:  # the projector catches up just before each read
+    async def read(
+        documents: Any, pages: Any, measures: Any = ()
+    ) -> Any:  # the projector catches up just before each read
         for status, version in pending:
             await put(store, order_docs, "o-1", order(1, status), version=version)
         pending.clear()
-        return await original(documents, pages)
+        return await original(documents, pages, measures)
 
     store.read = read  # type: ignore[method-assign]
     data = await client.data(query)

@@ -1,5 +1,6 @@
 """`python -m gateway`: what is wrong is said whole, and exit codes say who must act."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from gateway.dev.ports import free_port
-from tests.serving import KEY, NAMES
+from gateway.dev.servers import EmbeddedValkey
+from projections.store.redis import RedisStore
+from tests.serving import KEY, NAMES, mark_built
 from tests.until import until
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +58,24 @@ def test_check() -> None:
     done = run("check", HEADRACE_SERVICES="orders=http://127.0.0.1:1")
     assert done.returncode == 1
     assert "no address of 'payments'" in done.stderr
+
+
+def test_check_says_what_is_being_rebuilt_and_that_it_is_no_fault(clean_valkey: EmbeddedValkey) -> None:
+    away = run("check")
+    assert away.returncode == 0
+    assert "whether they are being rebuilt is not known" in away.stdout
+    new = run("check", HEADRACE_REDIS_URL=clean_valkey.url)
+    assert new.returncode == 0
+    assert "being rebuilt: activity, customers, orders, payments, products, shipments" in new.stdout
+    asyncio.run(build(clean_valkey.url))
+    assert "no read model is being rebuilt" in run("check", HEADRACE_REDIS_URL=clean_valkey.url).stdout
+
+
+async def build(url: str) -> None:
+    """Marks all read models as built."""
+    store = RedisStore(url)
+    await mark_built(store)
+    await store.close()
 
 
 def test_the_printed_sdl_is_the_committed_one() -> None:

@@ -62,10 +62,10 @@ class Defective(MemoryStore):
 
     broken = False
 
-    async def read(self, documents: Any, pages: Any) -> Any:
+    async def read(self, documents: Any, pages: Any, measures: Any = ()) -> Any:
         if self.broken:
             raise ValueError("a defect")
-        return await super().read(documents, pages)
+        return await super().read(documents, pages, measures)
 
 
 @pytest.mark.parametrize("query", [READ, "{ orders { totalCount } }"])

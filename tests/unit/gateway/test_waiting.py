@@ -141,7 +141,7 @@ async def test_a_deletion_satisfies(client: Client, store: MemoryStore) -> None:
 async def test_what_one_field_showed_too_old_stays_reported(client: Client, store: WatchedStore) -> None:
     original = store.read
 
-    async def read_and_catch_up(documents: Any, pages: Any, measures: Any) -> Any:
+    async def read_and_catch_up(documents: Any, pages: Any, measures: Any = ()) -> Any:
         found = await original(documents, pages, measures)
         if pages:  # the projector catches up between the first level and the third
             await put(store, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)

@@ -27,7 +27,7 @@ def test_a_slice_has_at_most_so_many_aggregates_per_bucket_and_keeps_the_order()
         for part in cut:
             for number, share in part.by_bucket.items():
                 assert len({outcome.id for outcome in share if not isinstance(outcome, Poison)}) <= MAX_ITEMS  # type: ignore[union-attr]
-                assert all(bucket_of(outcome.id, buckets) == number for outcome in share)  # type: ignore[union-attr]
+                assert all(bucket_of(outcome.record.key.decode(), buckets) == number for outcome in share)  # type: ignore[union-attr]
         assert cut[-1].next == {AT: 1_000}
     assert len(list(slices(batch, 1))) > len(list(slices(batch, 4)))
 

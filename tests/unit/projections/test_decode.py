@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projections import envelope
 from projections.decode import Decoder
 from projections.record import CAUSES, Decoded, Foreign, Heartbeat, Ignored, Poison, Record
 from projections.wire import Codec
@@ -81,6 +82,19 @@ def test_a_null_value_is_a_tombstone_of_a_state_topic_and_poison_elsewhere() -> 
     assert found.cause == "tombstone"
 
 
+def test_structured_mode_has_all_attributes() -> None:
+    source = structured(correlationid="cmd-1", id="e-1", flag=True, nothing=None)
+    attributes, data = envelope.read(source)
+    assert (attributes["ce_correlationid"], attributes["ce_id"], attributes["ce_flag"]) == (b"cmd-1", b"e-1", b"true")
+    assert attributes["ce_nothing"] is None
+    assert data == b'{"owner": "ann"}'
+
+
+def test_a_tombstone_has_its_attributes_in_headers_whatever_the_mode() -> None:
+    source = without(record(data=None, version=3), **{"content-type": b"application/cloudevents+json"})
+    assert isinstance(decode_state(source), Decoded)
+
+
 def structured(**changes: Any) -> Record:
     event = {
         "specversion": "1.0",
@@ -115,6 +129,19 @@ def test_a_broken_structured_event_is_poison(value: bytes) -> None:
     assert found.cause == "headers"
 
 
+def twice(name: str, value: bytes) -> Record:
+    """A record that says two things."""
+    source = record()
+    return msgspec.structs.replace(source, headers=((name, value), *source.headers))
+
+
+def test_a_header_that_comes_twice_and_says_the_same_is_one() -> None:
+    assert isinstance(decode(twice("ce_aggregateversion", b"1")), Decoded)
+    assert isinstance(
+        decode(msgspec.structs.replace(record(), headers=(("x", b"1"), *twice("x", b"2").headers))), Decoded
+    )
+
+
 BROKEN: list[tuple[str, Record]] = [
     ("headers", without(record(), "ce_type")),
     ("headers", without(record(), "ce_subject")),
@@ -122,6 +149,13 @@ BROKEN: list[tuple[str, Record]] = [
     ("headers", without(record(), ce_type=b"\xff")),
     ("headers", without(record(), ce_type=None)),
     ("headers", without(record(), ce_tenant=None)),
+    ("headers", twice("ce_aggregateversion", b"2")),
+    ("headers", twice("ce_type", b"shop.carts.Closed")),
+    ("headers", without(record(), ce_time=b"2024-05-01T12:00:00." + b"0" * 100 + b"Z")),
+    ("headers", without(record(), ce_time=b"\xff")),
+    ("headers", without(record(), **{"content-type": b"application/cloudevents-batch+json"})),
+    ("headers", without(record(), **{"content-type": b"application/cloudevents+avro"})),
+    ("headers", without(record(), **{"content-type": b"application/cloudevents+json"})),
     ("headers", without(record(), ce_time=b"yesterday")),
     ("headers", without(record(), ce_time=b"2024-05-01T12:00:00")),
     ("headers", msgspec.structs.replace(record(), headers=())),
@@ -129,6 +163,8 @@ BROKEN: list[tuple[str, Record]] = [
     ("subject", without(record(), ce_subject=b"/c-1")),
     ("subject", without(record(), ce_subject=b"cart/")),
     ("subject", without(record(), ce_subject=b"cart/c-2")),
+    ("subject", without(record(), ce_subject=b"c" * 1_000_000)),
+    ("headers", without(record(), ce_subject=b"cart/\xff")),
     ("subject", msgspec.structs.replace(record(), key=None)),
     ("subject", msgspec.structs.replace(record(), key=b"\xff")),
     ("subject", record(id="a\0b")),
@@ -138,7 +174,7 @@ BROKEN: list[tuple[str, Record]] = [
     ("version", without(record(), "ce_aggregateversion")),
     *(
         ("version", record(version=text))
-        for text in ("0", "-1", "1.0", "01", "+1", "1e3", "", " 1", "٣", 2**31, 10**30)
+        for text in ("²", "9" * 1_000_000, "0", "-1", "1.0", "01", "+1", "1e3", "", " 1", "٣", 2**31, 10**30)
     ),
     *(("version", record(epoch=text)) for text in ("-1", "x", 2**31)),
     ("body", record(data=b"")),
@@ -194,6 +230,40 @@ def test_a_record_that_the_log_could_not_read_whole_is_poison() -> None:
     source = msgspec.structs.replace(record(), fault="header name b'\\xff' is not UTF-8")
     assert decode(source) == Poison("unreadable", "header name b'\\xff' is not UTF-8", source)
     assert "unreadable" in CAUSES
+
+
+PLACED: list[tuple[str, Record]] = [
+    ("headers", without(record(version=3, epoch=1), "ce_type")),
+    ("headers", without(record(version=3, epoch=1), ce_type=b"\xff")),
+    ("headers", record(version=3, epoch=1, time="yesterday")),
+    ("body", record(version=3, epoch=1, data=b"{")),
+    ("body", record(version=3, epoch=1, data=b"\x00" * 1_000_000)),
+    ("wire", record(version=3, epoch=1, data={**OPENED, "at": "2024-05-01T12:00:00"})),
+    ("tombstone", record(version=3, epoch=1, data=None)),
+]
+
+
+@pytest.mark.parametrize(("cause", "source"), PLACED)
+def test_poison_says_its_place_where_that_can_be_read(cause: str, source: Record) -> None:
+    found = decode(source)
+    assert isinstance(found, Poison)
+    assert (found.cause, found.id, found.epoch, found.version) == (cause, "c-1", 1, 3)
+    assert found.time_ms in (TIME_MS, 1_000)
+
+
+def test_poison_of_no_place_says_none() -> None:
+    for source in (record(version=0), without(record(), "ce_subject"), msgspec.structs.replace(record(), key=b"x")):
+        found = decode(source)
+        assert isinstance(found, Poison)
+        assert (found.id, found.epoch, found.version) == (None, 0, 0)
+
+
+def test_types_that_are_made_up_fill_no_memory() -> None:
+    decoder = Decoder(carts)
+    for n in range(3_000):
+        assert isinstance(decoder.decode(record(kind=f"made.up.{n}")), Ignored)
+    assert isinstance(decoder.decode(record()), Decoded)
+    assert len(decoder._met) <= 1_000
 
 
 attribute_names = st.sampled_from(

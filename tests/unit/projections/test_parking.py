@@ -176,7 +176,7 @@ def test_what_comes_and_goes_within_a_batch_is_never_told() -> None:
     assert (cart.at, cart.owner) == ((0, 2), "two")
     assert (result.queued, result.released, result.parked) == (0, 0, [])
     [change] = result.changes
-    assert (change.queued, change.released) == ([], [])
+    assert (*change.queued, *change.released) == ()
 
 
 def test_ignored_records_wait_and_drain_like_others() -> None:

@@ -11,6 +11,7 @@ import pytest
 from projections import Event, Projection
 from projections.errors import OperatorError, StoreUnavailableError
 from projections.store.document import PARKED
+from projections.timeline import Entry, Timeline
 from tests.unit.projections.desk import Counter
 from tests.unit.projections.samples import (
     CartView,
@@ -237,6 +238,30 @@ async def test_drop_of_all_that_is_missing() -> None:
     assert (document.version, document.flags) == (6, 0)
 
 
+async def test_what_was_given_up_changes_nothing_when_it_comes_after_all() -> None:
+    counter = await a_cart_with_a_gap()
+    await counter.say("drop", "carts", "c-1", "--all-missing")
+    before = await counter.document("c-1")
+    await counter.feed(renamed(2, owner="late", offset=7), renamed(5, owner="late", offset=8), bad(3, offset=9))
+    assert await counter.document("c-1") == before
+    assert (await counter.say("list")).out == ["nothing is set aside"]
+
+
+async def test_a_gap_at_the_start_of_an_epoch_starts_anew() -> None:
+    counter = Counter(carts)
+    await counter.feed(opened(), record("c-1", 3, "other.team.Renamed", {"owner": "new"}, epoch=2, offset=1))
+    [row] = (await counter.say("list", "--json")).json["parked"]
+    assert (row["epoch"], row["firstEpoch"], row["missingFrom"], row["missingTo"]) == (0, 2, 1, 2)
+    said = await counter.say("drop", "carts", "c-1")
+    assert said.told == [
+        "versions 1 to 2 given up; c-1: 1 record taken, now at version 3 of epoch 2, not parked any more"
+    ]
+    document = await counter.document("c-1")
+    assert document is not None
+    assert (document.at, document.view, document.flags) == ((2, 3), None, 0)
+    assert not any(counter.store.buckets[counter.bucket("c-1")].lists.values())
+
+
 async def test_all_missing_stops_at_a_record_that_cannot_be_used() -> None:
     counter = Counter(carts)
     await counter.feed(opened(), bad(3, offset=1), renamed(5, offset=2))
@@ -359,3 +384,41 @@ async def test_many_buckets_are_looked_through() -> None:
     listing = (await one_bucket.say("list", "--json")).json
     assert {row["bucket"] for row in listing["parked"]} == {0, 1, 2, 3}
     assert (await one_bucket.say("show", "carts", "c-5")).json["parked"]["id"] == "c-5"
+
+
+# -- timelines
+
+
+def entry(event: Opened | Renamed, id: str) -> Entry | None:
+    return Entry(key=event.owner, what=f"cart {id}")
+
+
+def nameless(event: Named, id: str) -> Entry | None:
+    return Entry(key=event.owner or "nobody", what=f"cart {id}")
+
+
+cart_news = Timeline(name="cart_news", version=1, topics=["shop.carts"], entry=entry)
+
+
+async def test_a_timelines_records_are_loose_and_taken_when_they_can_be() -> None:
+    counter = Counter(cart_news)
+    await counter.feed(bad(2, offset=1))
+    [loose] = (await counter.say("list", "--json")).json["loose"]
+    assert (loose["projection"], loose["coordinates"], loose["cause"]) == ("cart_news", "shop.carts/0/1", "body")
+    said = await counter.say("retry", "cart_news", "--all")
+    assert said.code == 3
+    assert said.told[0].startswith("shop.carts/0/1: still cannot be used (body")
+
+    counter.source = Timeline(name="cart_news", version=1, topics=["shop.carts"], entry=nameless)
+    said = await counter.say("retry", "cart_news", "c-1")
+    assert (said.code, said.told) == (0, ["shop.carts/0/1: taken"])
+    assert list(counter.store.buckets[counter.bucket("c-1")].timelines) == ["nobody"]
+    assert (await counter.say("list")).out == ["nothing is set aside"]
+
+
+async def test_a_loose_record_that_is_of_no_concern_any_more_is_removed() -> None:
+    counter = Counter(carts)
+    await counter.feed(broken_headers())
+    other = Projection(name="carts", version=1, topics=["shop.carts"], aggregate="basket", evolve=evolve)
+    said = await replace(counter, source=other).say("retry", "carts", "--all")
+    assert (said.code, said.told) == (0, ["shop.carts/0/9: of no concern to carts, removed"])

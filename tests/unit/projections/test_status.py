@@ -107,11 +107,12 @@ async def test_the_table_has_a_line_per_partition_over_its_buckets() -> None:
     await store.report(other, write_report({P0: lag(1, 5), P1: lag(9, 9)}))
     header, first, second = status_table(await rows(store)).splitlines()
     assert header.split() == [
-        "projection", "gen", "partition", "position", "end", "lag", "stale", "rate/s", "parked", "aside", "built", "state", "owner",
+        "projection", "partition", "lag", "stale", "rate/s", "parked", "aside", "state", "built", "position", "end", "gen", "owner",
     ]  # fmt: skip
-    assert first.split()[:6] == ["carts", "1", "shop.carts/0", "1", "5", "4"]
+    assert first.split()[:3] == ["carts", "shop.carts/0", "4"]
     assert "1 of 2" in first
-    assert second.split()[:6] == ["carts", "1", "shop.carts/1", "9", "9", "0"]
+    assert second.split()[:3] == ["carts", "shop.carts/1", "0"]
+    assert second.split()[-4:-1] == ["9", "9", "1"]
 
 
 # -- once, and again and again

@@ -141,7 +141,7 @@ def test_words_are_bounded() -> None:
     assert len(json.loads(found.entry)["what"]) == MAX_WORDS
 
 
-def _wordy(event: Opened, id: str) -> Entry | None:
+def _wordy(event: Opened | Closed, id: str) -> Entry | None:
     return Entry(key="k", what="w" * 1_000_000)
 
 

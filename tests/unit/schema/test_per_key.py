@@ -210,7 +210,7 @@ def test_a_measure_of_another_projection() -> None:
 def test_a_field_that_hides_what_a_later_one_needs() -> None:
     class Guest:
         bookings: int = measure(booking_docs, bookings)
-        again: int = measure(booking_docs, bookings)
+        again: int = measure(booking_docs, bookings)  # type: ignore[arg-type]  # on purpose
 
     refuses("a Measured stands where a Measure should", "Guest.again", "hides", guest=Guest)
 

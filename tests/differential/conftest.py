@@ -1,0 +1,48 @@
+"""The servers that the function is held against: the run's Valkey, and one under the locale of a natural language."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.dev.servers import EmbeddedValkey, valkey_binary
+
+LOCALE = "en_US.UTF-8"
+
+
+@pytest.fixture(scope="session")
+def plain_valkey() -> Iterator[EmbeddedValkey]:
+    """A Valkey for these tests alone: they empty it, and read all that is there."""
+    with EmbeddedValkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def localized_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A Valkey whose Lua compares strings as a dictionary does: `'a' < 'B'`."""
+    folder = tmp_path_factory.mktemp("locales")
+    environment = [f"LC_ALL={LOCALE}"]
+    if LOCALE.lower().replace("-", "") not in _installed():
+        environment.append(f"LOCPATH={_compiled(folder)}")
+    with EmbeddedValkey(command=("env", *environment, valkey_binary())) as server:
+        yield server
+
+
+def _installed() -> str:
+    found = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False)
+    return found.stdout.lower().replace("-", "")
+
+
+def _compiled(folder: Path) -> Path:
+    """Compiles the locale into the folder; skips where that cannot be done."""
+    localedef = shutil.which("localedef")
+    if localedef is None:
+        pytest.skip(f"{LOCALE} is not installed, and there is no localedef to make it")
+    made = subprocess.run(
+        [localedef, "-i", "en_US", "-f", "UTF-8", str(folder / LOCALE)], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        pytest.skip(f"{LOCALE} is not installed, and localedef cannot make it: {made.stderr.strip()}")
+    return folder
