@@ -4,7 +4,7 @@
 #   make test-kafka       what must be seen on Apache Kafka itself; needs Java 17 and Maven, no Docker
 #   make check            linters, type checkers, layers, the suite
 #   make bench            the benchmarks; ONLY=P1,P2 some of them
-#   make chaos            only the tests that kill servers and processes
+#   make chaos            everything under faults: the figures D5 to D8 and R2; ONLY=D5 SEED=7 EVENTS=20000 KILLS=10
 #   make up / make down   the same as `run` on Apache Kafka, Redis and PostgreSQL, with docker compose
 #   make fmt              formats and sorts imports
 #   make lock             pins the requirements anew (needs uv)
@@ -47,8 +47,9 @@ lint: $(DEV_STAMP)
 bench: $(RUN_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
+CHAOS := ONLY SEED EVENTS KILLS REBALANCES STALLS FAILOVERS EMPTIES BROKEN BROKERS WORKERS PARTITIONS BUCKETS SEEDS JOBS
 chaos: $(DEV_STAMP)
-	@$(BIN)/python -m pytest -k "kill or dies or comes_back or outlive" $(ARGS)
+	@$(foreach name,$(CHAOS),$(if $($(name)),$(name)=$($(name)))) $(BIN)/python -m tests.chaos
 
 up:
 	HEADRACE_PORT=$(PORT) docker compose up --build --wait

@@ -206,9 +206,10 @@ class Consumer:
             await self._bring_forward(share, bucket)
         self._outage.ended()
         await self._report(share)
-        if share.next and time.monotonic() >= self._commit_due_s:
+        if time.monotonic() >= self._commit_due_s:
             self._commit_due_s = time.monotonic() + COMMIT_S
-            self._is_lost = not await self._log.prove(share.next)
+            await self._claim_buckets()  # a failover may have lost the number alone, which no position tells
+            self._is_lost = bool(share.next) and not await self._log.prove(share.next)
 
     async def _bring_forward(self, share: Share, bucket: Bucket) -> None:
         stored = share.stored[bucket]

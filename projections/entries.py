@@ -74,10 +74,21 @@ class _Listing:
 
 @dataclass(frozen=True)
 class _Number:
-    """A count or a total: `fed` as above, `amount` the number's name and what is added to it."""
+    """A count or a total: `fed` is what it is kept by and the value; `name` and `amount` what comes of these."""
 
     fed: Callable[[Any], Any]
-    amount: Callable[[Any], tuple[str, int]]
+    name: Callable[[Any], str]
+    amount: Callable[[Any], int]
+
+    def note(self, was: Any, now: Any, move: Move) -> None:
+        """Adds what changes when this was fed and that is now; they differ."""
+        if was is not None and now is not None and was[0] == now[0]:
+            move.amounts.append((self.name(now[0]), self.amount(now[1]) - self.amount(was[1])))
+            return
+        if was is not None:
+            move.amounts.append((self.name(was[0]), -self.amount(was[1])))
+        if now is not None:
+            move.amounts.append((self.name(now[0]), self.amount(now[1])))
 
 
 class Entries:
@@ -118,11 +129,7 @@ class Entries:
             was = None if old is None else number.fed(old)
             now = None if new is None else number.fed(new)
             if was != now:
-                if was is not None:
-                    name, amount = number.amount(was)
-                    move.amounts.append((name, -amount))
-                if now is not None:
-                    move.amounts.append(number.amount(now))
+                number.note(was, now, move)
         return move
 
 
@@ -151,7 +158,7 @@ def index_entries(projection: Projection[Any, Any], id: str, view: Any | None) -
 
 def units(value: int | Decimal, places: int) -> int:
     """A number in units of 10^-places. Raises ValueError when it is not a whole number of them, or too large for a total."""
-    scaled = _EXACT.multiply(value, 10**places) if isinstance(value, Decimal) else value
+    scaled = _EXACT.scaleb(value, places) if isinstance(value, Decimal) else value
     whole = int(scaled)
     if whole != scaled:
         raise ValueError(f"{value} has more than {places} places")
@@ -235,7 +242,5 @@ def _extreme(measure: Measure[Any]) -> _Listing:
 
 
 def _number(measure: Measure[Any]) -> _Number:
-    def amount(fed: tuple[Any, Any]) -> tuple[str, int]:
-        return measure_list(measure.name, _text(fed[0])), units(fed[1], measure.places)
-
-    return _Number(_fed(measure), amount)
+    places = measure.places
+    return _Number(_fed(measure), lambda by: measure_list(measure.name, _text(by)), lambda value: units(value, places))

@@ -28,6 +28,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _TIME_CHARACTERS: Final = 64
 """A time with nanoseconds and a zone has 35; more is no time, and would fill the cache of times."""
 _TYPE: Final = "content-type"
+_PLAIN: Final = b"application/json"
 _MODES: Final = b"application/cloudevents"
 _STRUCTURED: Final = b"application/cloudevents+json"
 
@@ -57,7 +58,7 @@ def read(record: Record) -> tuple[Attributes, bytes | None]:
     mode = attributes.get(_TYPE)
     if mode is None and "ce_type" not in attributes:
         mode = next((value for name, value in headers if name.lower() == _TYPE), None)
-    if mode is not None and record.value is not None and mode[: len(_MODES)].lower() == _MODES:
+    if mode is not None and mode != _PLAIN and record.value is not None and mode[: len(_MODES)].lower() == _MODES:
         if not mode.lower().startswith(_STRUCTURED):
             raise UnusableError("headers", f"content type {mode[:60]!r}: neither binary nor structured JSON")
         return _structured(record.value)
@@ -153,7 +154,7 @@ def number(value: bytes | None, what: str, lowest: int, highest: int = MAX_VERSI
 def instant(value: bytes) -> datetime:
     """A time, with its zone. Raises UnusableError."""
     try:
-        found = datetime.fromisoformat(value[:_TIME_CHARACTERS].decode())
+        found = datetime.fromisoformat(value[:_TIME_CHARACTERS].decode().upper())  # RFC 3339 allows a small z
     except ValueError:
         found = datetime.min
     if found.tzinfo is None or len(value) > _TIME_CHARACTERS:
@@ -161,10 +162,18 @@ def instant(value: bytes) -> datetime:
     return found
 
 
-@lru_cache(maxsize=4096)
 def time_ms(value: bytes) -> int:
     """A time in milliseconds since 1970; before that, 0. Raises UnusableError."""
-    return max(0, (instant(value) - _EPOCH) // _MILLISECOND)
+    fraction = value[20:-1]
+    if value[19:20] == b"." and value[-1:] == b"Z" and fraction.isdigit() and len(value) <= _TIME_CHARACTERS:
+        return max(0, _second_ms(value[:19] + b"Z") + int(fraction[:3].ljust(3, b"0")))
+    return max(0, _second_ms(value))
+
+
+@lru_cache(maxsize=4096)
+def _second_ms(value: bytes) -> int:
+    """Kept for the events of the same second, of which a log has many."""
+    return (instant(value) - _EPOCH) // _MILLISECOND
 
 
 def time_us(value: bytes) -> int:

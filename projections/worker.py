@@ -62,6 +62,7 @@ def open_store(settings: WorkerSettings) -> RedisStore:
     """The store that the settings name; nothing is sent yet."""
     return RedisStore(
         settings.redis_url,
+        cluster=settings.redis_cluster,
         quarantine_max=settings.quarantine_max,
         queue_max=settings.queue_max,
     )

@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
     MovedError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -25,9 +27,13 @@ from redis.exceptions import (
 
 from projections.errors import StoreError, StoreMisconfiguredError, StoreUnavailableError
 
-_PASSING: Final = (ClusterDownError, MovedError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_PASSING: Final = (AskError, ClusterDownError, MovedError, OutOfMemoryError, ReadOnlyError, TryAgainError)
 _PASSING_CODES: Final = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "UNBLOCKED")
 """Refusals that may pass: wait and try again. redis-py has classes for some of them."""
+
+
+AWAY: Final = (RedisError, RedisClusterException, OSError)
+"""What redis-py raises, refusals included."""
 
 
 def told(error: ResponseError) -> StoreError:
@@ -51,7 +57,9 @@ async def translated() -> AsyncGenerator[None]:
         raise StoreMisconfiguredError(f"the store refuses the credentials: {error}") from error
     except ResponseError as error:
         raise told(error) from error
-    except (RedisError, OSError) as error:
+    except AWAY as error:
+        if "luster mode is not enabled" in str(error):
+            raise StoreMisconfiguredError("the server is no cluster; unset HEADRACE_REDIS_CLUSTER") from error
         raise StoreUnavailableError(f"the store is away: {error}") from error
 
 

@@ -10,11 +10,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import MovedError, ResponseError
 
+from projections.errors import StoreMisconfiguredError
+from projections.store.faults import AWAY
 from projections.store.reading import Command
 
 
@@ -32,7 +35,7 @@ class Link(Protocol):
         ...
 
     async def everywhere(self, *words: Any) -> list[Any]:
-        """The replies of every server that takes writes, refusals in place."""
+        """The replies of every server that takes writes, in place of one whatever redis-py raised."""
         ...
 
     def subscription(self, channel: str) -> AbstractAsyncContextManager[Any]:
@@ -47,7 +50,9 @@ class Link(Protocol):
 async def exchange(connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
     """Sends all commands at once and reads as many replies; refusals are replies. Drops the connection when it is cut off."""
     try:
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        # Packed in C: redis-py's asyncio connections do it in Python, at 3 us of CPU an event.
+        packed = [hiredis.pack_command(tuple(words)) for words in commands]
+        await connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
         for _ in commands:
             try:
@@ -83,11 +88,17 @@ class SingleLink:
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
         async with self._leased() as connection:
-            return await exchange(connection, [command.words for command in commands])
+            replies = await exchange(connection, [command.words for command in commands])
+        if any(isinstance(reply, MovedError) for reply in replies):
+            raise StoreMisconfiguredError("the server is one of a cluster; set HEADRACE_REDIS_CLUSTER")
+        return replies
 
     async def everywhere(self, *words: Any) -> list[Any]:
-        async with self._leased() as connection:
-            return await exchange(connection, [words])
+        try:
+            async with self._leased() as connection:
+                return await exchange(connection, [words])
+        except AWAY as error:
+            return [error]
 
     @asynccontextmanager
     async def subscription(self, channel: str) -> AsyncGenerator[Any]:

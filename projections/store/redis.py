@@ -11,14 +11,15 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
 from projections.store import calls, reading
 from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
+from projections.store.cluster import ClusterLink
 from projections.store.document import Document
-from projections.store.faults import answering, lacks_functions, told, translated
+from projections.store.faults import AWAY, answering, lacks_functions, told, translated
 from projections.store.keys import Bucket
 from projections.store.library import library
 from projections.store.link import Link, SingleLink
@@ -44,8 +45,11 @@ class RedisStore:
         timeout_s: float = 2.0,
         quarantine_max: int = DEFAULT_QUARANTINE_MAX,
         queue_max: int = DEFAULT_QUEUE_MAX,
+        cluster: bool = False,
     ) -> None:
-        self._link: Link = SingleLink(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+        """`url` is that of the server or, with `cluster`, of one of the cluster's servers, from which the others are known."""
+        link = ClusterLink if cluster else SingleLink
+        self._link: Link = link(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
         self._bound_s = connect_timeout_s + timeout_s
         self._timeout_s = timeout_s
         self._quarantine_max = quarantine_max
@@ -70,7 +74,7 @@ class RedisStore:
                     f"the store may evict read models: its maxmemory-policy is {policy}; set it to noeviction"
                 )
         async with answering(self._bound_s):
-            await self._load()
+            await self._load(everywhere=True)
 
     async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
         key = Bucket(projection, generation, 0).bucket_count
@@ -190,7 +194,7 @@ class RedisStore:
         async with answering(self._bound_s):
             replies = await self._knowing_functions(commands)
             for reply in replies:
-                if isinstance(reply, RedisError):
+                if isinstance(reply, ResponseError):
                     raise reply
         return replies
 
@@ -198,7 +202,7 @@ class RedisStore:
         async with answering(self._bound_s):
             replies = await self._link.everywhere(*words)
             for reply in replies:
-                if isinstance(reply, RedisError):
+                if isinstance(reply, AWAY):
                     raise reply
         return replies
 
@@ -210,10 +214,11 @@ class RedisStore:
         await self._load()
         return await self._link.batch(commands)
 
-    async def _load(self) -> None:
+    async def _load(self, *, everywhere: bool = False) -> None:
+        """Gives the functions to all servers, or with `everywhere` False to those that can be reached."""
         for reply in await self._link.everywhere("FUNCTION", "LOAD", self._library.code):
             # the name is the digest: what exists is this very code
-            if isinstance(reply, RedisError) and "already exists" not in str(reply):
+            if isinstance(reply, ResponseError if not everywhere else AWAY) and "already exists" not in str(reply):
                 raise reply
 
 

@@ -98,7 +98,7 @@ class Campaign:
         partitions: int,
         buckets: int,
         tell: Callable[[str], None] = lambda _: None,
-        restart_broker: Callable[[], Awaitable[None]] | None = None,
+        restart_broker: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         self.crew = crew
         self.valkey = valkey
@@ -114,8 +114,8 @@ class Campaign:
     async def play(self, messages: Sequence[Message], faults: Sequence[Fault]) -> None:
         """Publishes all messages, and brings each fault about in its place, while work is under way."""
         done = 0
-        places = [fault.place for fault in faults[1:]]
-        for fault, following in zip(faults, [*places, len(messages)], strict=True):
+        places = [*(fault.place for fault in faults), len(messages)]
+        for fault, following in zip(faults, places[1:], strict=True):
             before = self.progress.total() or 0
             stretch, done = messages[done : fault.place], max(done, fault.place)
             tail: Sequence[Message] = ()
@@ -130,6 +130,11 @@ class Campaign:
             finally:
                 await publishing
         await self.publisher.publish(messages[done:])
+
+    async def restart_broker(self, away_s: float) -> None:
+        """Kills the broker and starts it again; for `away_s` in between nobody answers."""
+        assert self._restart_broker is not None, "this broker forgets its log"
+        await self._restart_broker(away_s)
 
     async def until_applied(self, within_s: float) -> float:
         """Waits until every position is at its end; the seconds that it took. Raises AssertionError with what is missing."""
@@ -148,9 +153,7 @@ class Campaign:
 
     async def _until_progress(self, target: int) -> None:
         """Returns when so much is applied, or after a bound: a fault may also come while nobody owns anything."""
-        deadline_s = time.monotonic() + PROGRESS_WITHIN_S
-        while (self.progress.total() or 0) < target and time.monotonic() < deadline_s:
-            await asyncio.sleep(POLL_S)
+        await _until(lambda: (self.progress.total() or 0) >= target, PROGRESS_WITHIN_S)
 
     async def _bring(self, fault: Fault, tail: Sequence[Message]) -> None:
         self.tally.count(fault.kind, fault.count)
@@ -188,10 +191,9 @@ class Campaign:
         """A worker stops just before it raises a fence, and goes on when others have raised theirs and written."""
         self.crew.ask_for_pause()
         self.crew.kill(dice.choice(self.crew.workers))
-        deadline_s = time.monotonic() + TAKEOVER_WITHIN_S
-        while (worker := self.crew.paused()) is None and time.monotonic() < deadline_s:
-            await asyncio.sleep(POLL_S)
+        await _until(lambda: self.crew.paused() is not None, TAKEOVER_WITHIN_S)
         self.crew.forget_pause()
+        worker = self.crew.paused()
         assert worker is not None, "nobody came to raise a fence"
         await self._until_others_have_it(worker)
 
@@ -225,9 +227,8 @@ class Campaign:
         await self._time_back("redis", 0)
 
     async def _broker(self) -> None:
-        assert self._restart_broker is not None
         before = self.progress.total() or 0
-        await self._restart_broker()
+        await self.restart_broker(0.0)
         await self._time_back("kafka", before)
 
     async def _time_back(self, server: str, before: int) -> None:
@@ -245,3 +246,10 @@ class Campaign:
 
     def _tails(self) -> str:
         return "\n".join(f"-- {worker.name}\n{worker.tail()}" for worker in self.crew.workers)
+
+
+async def _until(condition: Callable[[], bool], within_s: float) -> None:
+    """Returns when it holds, or after a bound."""
+    deadline_s = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - other processes bring it about
+        await asyncio.sleep(POLL_S)

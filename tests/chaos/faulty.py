@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from projections.errors import StoreUnavailableError
-from projections.log.port import Assignment, Partition
+from projections.log.port import Assignment, Log, Partition
 from projections.record import Record
 from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import ProjectorStore
 from tests.chaos.watch import Watch
-from projections.log.port import Log
 
 T = TypeVar("T")
 

@@ -22,6 +22,7 @@ from tests.chaos import mutants, schedule
 from tests.chaos.campaign import Campaign
 from tests.chaos.contents import Comparison
 from tests.chaos.crew import Crew
+from tests.chaos.guards import GUARDS
 from tests.chaos.history import LOOSE, Shape, generate
 from tests.chaos.models import TOPICS
 from tests.chaos.publish import create_topics, publishing
@@ -34,6 +35,8 @@ ARTEFACTS: Final = Path(__file__).resolve().parents[2] / "artefacts"
 SETTLED_WITHIN_S: Final = 180.0
 D6_WITHIN_S: Final = 60.0
 R2_WITHIN_S: Final = 10.0
+AWAY_S: Final = 6.0
+"""How long a server is away before it comes back: longer than any pause between two tries."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ class Result:
         return f"{self.id} {'met' if self.is_met else 'MISSED'} seed {self.seed} in {self.seconds:.0f} s: {numbers}"
 
 
-def _restarted(broker: EmbeddedServer) -> None:
+def _restarted(broker: EmbeddedServer, away_s: float) -> None:
     broker.kill()
+    time.sleep(away_s)
     broker.start()
 
 
@@ -115,10 +119,10 @@ async def campaign(sizes: Sizes, folder: Path, **environ: str) -> AsyncIterator[
     """Servers, topics and workers that are ready, for the length of an `async with`."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(FailingValkey())
-        kafka = stack.enter_context(ApacheKafka() if sizes.apache else EmbeddedKafka())
-        await create_topics(kafka.bootstrap, TOPICS, sizes.partitions)
+        kafka: EmbeddedServer = stack.enter_context(ApacheKafka() if sizes.apache else EmbeddedKafka())
+        await create_topics(kafka.address, TOPICS, sizes.partitions)
         settings = {
-            "HEADRACE_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "HEADRACE_KAFKA_BOOTSTRAP": kafka.address,
             "HEADRACE_REDIS_URL": valkey.url,
             "HEADRACE_FETCH_MAX_WAIT_MS": "10",
             "HEADRACE_SESSION_TIMEOUT_MS": str(sizes.session_ms),
@@ -127,7 +131,7 @@ async def campaign(sizes: Sizes, folder: Path, **environ: str) -> AsyncIterator[
             **environ,
         }
         crew = stack.enter_context(Crew(settings, folder))
-        publisher = await stack.enter_async_context(publishing(kafka.bootstrap))
+        publisher = await stack.enter_async_context(publishing(kafka.address))
         for _ in range(sizes.workers):
             crew.join()
         await asyncio.to_thread(crew.until_ready)
@@ -135,10 +139,10 @@ async def campaign(sizes: Sizes, folder: Path, **environ: str) -> AsyncIterator[
             crew,
             valkey,
             publisher,
-            bootstrap=kafka.bootstrap,
+            bootstrap=kafka.address,
             partitions=sizes.partitions,
             buckets=sizes.buckets,
-            restart_broker=lambda: asyncio.to_thread(_restarted, kafka),
+            restart_broker=lambda away_s: asyncio.to_thread(_restarted, kafka, away_s),
             tell=lambda line: print(f"   {line}", flush=True),
         )
 
@@ -186,9 +190,7 @@ async def d6(sizes: Sizes, result: Result, folder: Path) -> None:
         equal_s = time.monotonic() - started_s
         result.compared(await run.compared())
         result.figures |= {"lost_positions": lost, "goes_on_s": round(on_s, 2), "equal_s": round(equal_s, 2)}
-        result.is_met = (
-            not result.figures["differing"] and lost > 0 and equal_s <= D6_WITHIN_S and on_s <= R2_WITHIN_S
-        )
+        result.is_met = not result.figures["differing"] and lost > 0 and equal_s <= D6_WITHIN_S and on_s <= R2_WITHIN_S
 
 
 async def d7(sizes: Sizes, result: Result, folder: Path) -> None:
@@ -208,6 +210,32 @@ async def d7(sizes: Sizes, result: Result, folder: Path) -> None:
         await run.until_applied(SETTLED_WITHIN_S)
         result.compared(await run.compared())
         result.is_met = not result.figures["differing"] and len(places) == sizes.broken
+
+
+async def r2(sizes: Sizes, result: Result, folder: Path) -> None:
+    """A server that was away comes back: seconds until what is published then is applied, with no restart of anything."""
+    messages = generate(replace(sizes.shape, events=3000)).messages
+    third = len(messages) // 3
+    async with campaign(sizes, folder) as run:
+        await run.play(messages[:third], [])
+        await run.until_applied(SETTLED_WITHIN_S)
+        await asyncio.to_thread(run.valkey.attach)
+        await asyncio.to_thread(run.valkey.fail_over, amnesia=True, away_s=AWAY_S)
+        started_s = time.monotonic()
+        await run.publisher.publish(messages[third : 2 * third])
+        await run.until_applied(SETTLED_WITHIN_S)
+        result.figures["redis_back_s"] = round(time.monotonic() - started_s, 2)
+        if sizes.apache:
+            await run.restart_broker(AWAY_S)
+            started_s = time.monotonic()
+            await run.publisher.publish(messages[2 * third :])
+            await run.until_applied(SETTLED_WITHIN_S)
+            result.figures["kafka_back_s"] = round(time.monotonic() - started_s, 2)
+        assert len(run.crew.workers) == sizes.workers
+        assert run.crew.alive()
+        result.compared(await run.compared())
+        slowest_s = max(result.figures["redis_back_s"], result.figures.get("kafka_back_s", 0.0))
+        result.is_met = not result.figures["differing"] and slowest_s <= R2_WITHIN_S
 
 
 async def memory(sizes: Sizes, result: Result, folder: Path) -> None:
@@ -231,7 +259,7 @@ async def memory(sizes: Sizes, result: Result, folder: Path) -> None:
 
 async def d8(sizes: Sizes, result: Result, folder: Path) -> None:
     """Every guard taken away is noticed by a test; `folder` is not needed."""
-    verdicts = await asyncio.to_thread(mutants.judge_all, mutants.GUARDS, sizes.jobs)
+    verdicts = await asyncio.to_thread(mutants.judge_all, GUARDS, sizes.jobs)
     survived = [verdict.name for verdict in verdicts if verdict.caught_by is None]
     result.figures = {"guards": len(verdicts), "caught": len(verdicts) - len(survived), "survived": survived}
     result.figures["caught_by"] = {verdict.name: verdict.caught_by for verdict in verdicts}
@@ -243,6 +271,7 @@ FIGURES: Final[Mapping[str, Callable[[Sizes, Result, Path], Awaitable[None]]]] =
     "D5": d5,
     "D6": d6,
     "D7": d7,
+    "R2": r2,
     "D8": d8,
 }
 
@@ -269,6 +298,11 @@ async def run(sizes: Sizes, only: Sequence[str]) -> int:
 
 def _keep(result: Result, sizes: Sizes) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
-    kept = {**asdict(result), "sizes": asdict(sizes), "machine": platform.platform(), "python": platform.python_version()}
+    kept = {
+        **asdict(result),
+        "sizes": asdict(sizes),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+    }
     path = ARTEFACTS / f"chaos-{result.id.lower()}.json"
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")

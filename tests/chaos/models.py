@@ -162,9 +162,7 @@ def in_timeline(event: Placed | Confirmed | Removed, id: str) -> Entry | None:
     return Entry(event.customer_id, f"{type(event).__name__} {event.mark}")
 
 
-activity = Timeline(
-    name="chaos_activity", version=1, topics=[ORDERS_TOPIC], entry=in_timeline, bound=TIMELINE_BOUND
-)
+activity = Timeline(name="chaos_activity", version=1, topics=[ORDERS_TOPIC], entry=in_timeline, bound=TIMELINE_BOUND)
 
 ALL: Final = (order_docs, product_docs, activity)
 TOPICS: Final = (ORDERS_TOPIC, PRODUCTS_TOPIC)

@@ -1,7 +1,7 @@
 """Takes the guards away, one at a time, and sees which test notices: `python -m tests.chaos.mutants [NAME...]`.
 
-Invariants: the tree itself is never changed, each mutation happens in a copy in a temporary folder; a mutation counts as caught only
-when a test fails that passes without it. Prints one line per guard, ends with 1 when a guard could be taken away unnoticed.
+Invariants: the tree itself is never changed, each mutation happens in a copy in a temporary folder; a mutation counts as
+caught only when a test fails that passes without it. Prints one line per guard, ends with 1 when one could be taken away unnoticed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def run_tests(tree: Path, tests: str) -> tuple[int | None, str]:
 def sound(guards: Iterable[Guard], tree: Path) -> list[str]:
     """Of the tests that guards name, those that do not pass on the tree as it is: they can catch nothing."""
     distinct = list(dict.fromkeys(tests for guard in guards for tests in guard.tests))
-    return [f"{tests}: {output[-1500:]}" for tests in distinct for code, output in [run_tests(tree, tests)] if code != 0]
+    return [
+        f"{tests}: {output[-1500:]}" for tests in distinct for code, output in [run_tests(tree, tests)] if code != 0
+    ]
 
 
 def judge_all(guards: Sequence[Guard], jobs: int = 1) -> list[Verdict]:

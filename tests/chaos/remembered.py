@@ -26,9 +26,9 @@ def remembered(store: MemoryStore, buckets: int) -> dict[str, Model]:
         _take(model, bucket.number, state, buckets)
         for name, found in state.lists.items():
             members[bucket.projection, name] += found
-    for (projection, name), found in members.items():
-        if found:
-            models[projection].lists[name] = [member.rpartition(b"\0")[2].decode() for member in sorted(found)]
+    for (projection, name), entries in members.items():
+        if entries:
+            models[projection].lists[name] = [entry.rpartition(b"\0")[2].decode() for entry in sorted(entries)]
     return dict(models)
 
 

@@ -1,7 +1,7 @@
 """Seed -> which faults come when: the plan of a run, that can be printed, kept and played again.
 
-Invariants: pure; the same `Figures` and seed give the same schedule. When a fault comes is told by how far the log has got, not by a
-clock, so a slow machine has the same run.
+Invariants: pure; the same `Figures` and seed give the same schedule. When a fault comes is told by how far the log has got, not by
+a clock, so a slow machine has the same run.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ end with it.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -55,14 +56,18 @@ class FailingValkey:
         with redis.Redis.from_url(self._replica.url) as replica:
             replica.replicaof("NO", "ONE")
 
-    def fail_over(self, *, amnesia: bool = False) -> None:
-        """Kills the primary and puts the replica, as it is, on its address; with `amnesia` it lacks the function library."""
+    def fail_over(self, *, amnesia: bool = False, away_s: float = 0.0) -> None:
+        """Kills the primary and puts the replica, as it is, on its address; with `amnesia` it lacks the function library.
+
+        For `away_s` between the two nobody answers there.
+        """
         assert self._replica is not None
         with redis.Redis.from_url(self._replica.url) as replica:
             replica.replicaof("NO", "ONE")
             if amnesia:
                 replica.function_flush()
             self._primary.close()
+            time.sleep(away_s)
             replica.config_set("port", self._port)
         self._primary, self._replica = self._replica, None
         until(self.answers, _WITHIN_S, "the promoted replica")

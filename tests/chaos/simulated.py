@@ -73,7 +73,7 @@ def simulate(main: Coroutine[Any, Any, T], seed: int) -> T:
             mock.patch.object(time, "monotonic", clock.monotonic),
             mock.patch.object(time, "perf_counter", clock.monotonic),
             mock.patch.object(time, "time_ns", clock.time_ns),
-            mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=numbers.getrandbits(128))),
+            mock.patch.object(uuid, "uuid4", side_effect=lambda: uuid.UUID(int=numbers.getrandbits(128))),
             asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_JumpingSelector(clock))) as runner,
         ):
             return runner.run(main)

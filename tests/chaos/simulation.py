@@ -172,7 +172,20 @@ class Simulation:
     async def _fault(self) -> None:
         dice = self._dice
         kind = dice.choice(
-            ("none", "kill", "leave", "join", "stall", "pause", "go on", "snapshot", "failover", "empty", "store", "broker")
+            (
+                "none",
+                "kill",
+                "leave",
+                "join",
+                "stall",
+                "pause",
+                "go on",
+                "snapshot",
+                "failover",
+                "empty",
+                "store",
+                "broker",
+            )
         )
         self._outcome.faults[kind] = self._outcome.faults.get(kind, 0) + 1
         member = dice.choice(self._members)
@@ -236,7 +249,7 @@ class Simulation:
                 self._join(definition)
         try:
             async with asyncio.timeout(SETTLED_WITHIN_S):
-                while not self._is_at_the_end() and not self._watch.violations:
+                while not self._is_at_the_end() and not self._watch.violations:  # noqa: ASYNC110 - the time is simulated
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"not at the end: {positions_of(self._store, self._buckets)}") from None

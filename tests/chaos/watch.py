@@ -141,4 +141,3 @@ def _frozen(state: BucketState) -> tuple[Any, ...]:
         dict(state.quarantine),
         {id: dict(queue) for id, queue in state.queues.items() if queue},
     )
-

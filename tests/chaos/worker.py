@@ -55,5 +55,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    worker.RedisStore = PausingStore  # type: ignore[misc]
+    vars(worker)["RedisStore"] = PausingStore
     asyncio.run(main())

@@ -118,7 +118,7 @@ class Step:
 def steps(draw: st.DrawFn) -> Step:
     """One step; most of them fit."""
     often = st.sampled_from([True] * 9 + [False])
-    few = st.one_of(st.just([]), st.just([]), st.lists(waitings, max_size=3))
+    few: st.SearchStrategy[list[Waiting]] = st.one_of(st.just([]), st.just([]), st.lists(waitings, max_size=3))
     ids = draw(st.lists(st.sampled_from(IDS), max_size=2, unique=draw(often)))
     count = len(ids)
     is_plain = draw(st.booleans())

@@ -16,7 +16,7 @@ _READS = {b"string": ("GET",), b"hash": ("HGETALL",), b"zset": ("ZRANGE", 0, -1,
 async def stored(admin: Redis, bucket: Bucket) -> BucketState:
     """The state of a bucket, the only one on its server. Raises AssertionError for a key that no layout names."""
     prefix = f"{bucket.tag}:".encode()
-    keys = await admin.keys("*")
+    keys: list[bytes] = await admin.keys("*")  # type: ignore[assignment]
     async with admin.pipeline(transaction=True) as pipe:
         for key in keys:
             pipe.type(key)

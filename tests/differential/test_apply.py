@@ -59,7 +59,7 @@ async def follow(server: EmbeddedValkey, history: list[Step | Raise | Again]) ->
         await real.close()
 
 
-@settings(settings.get_profile("differential"), max_examples=150)
+@settings(settings.get_profile("differential"), max_examples=60)
 @given(history=histories)
 async def test_the_function_does_what_the_model_says(
     plain_valkey: EmbeddedValkey, history: list[Step | Raise | Again]
@@ -67,7 +67,7 @@ async def test_the_function_does_what_the_model_says(
     await follow(plain_valkey, history)
 
 
-@settings(settings.get_profile("differential"), max_examples=60)
+@settings(settings.get_profile("differential"), max_examples=25)
 @given(history=histories)
 async def test_it_does_so_under_another_locale(
     localized_valkey: EmbeddedValkey, history: list[Step | Raise | Again]

@@ -35,11 +35,11 @@ async def topics(apache_kafka: ApacheKafka) -> AsyncIterator[KafkaTopics]:
 
 
 async def whole(log: Log, at: Partition) -> list[Record]:
-    """Everything from the start of a partition of the share to its end."""
+    """Everything from the start of a partition of the share to its last record, which is there."""
     await log.start({at: 0})
     found: list[Record] = []
     async with asyncio.timeout(WITHIN_S):
-        while not log.ends() or (found and found[-1].offset < log.ends()[at] - 1):
+        while not found or found[-1].offset < log.ends()[at] - 1:
             found += await log.fetch(max_records=500, wait_ms=100)
     return found
 
@@ -48,8 +48,9 @@ async def test_a_state_topic_that_was_compacted_first(topics: KafkaTopics, open_
     config = {"cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
     await topics.create(unique, 1, **config)
     at, log = Partition(unique, 0), kafka_log(topics.bootstrap)
+    write = topics.producer.send_and_wait  # with the time of now: segments end by the time of their records
     for n in range(40):
-        await topics.append(unique, 0, b"k%d" % (n % 4), b"%d" % n)
+        await write(unique, b"%d" % n, key=b"k%d" % (n % 4))
     await log.join([unique])
     records: list[Record] = []
 

@@ -1,12 +1,11 @@
-"""The stores that the contract suite runs on: in memory, and on the run's Valkey."""
+"""The stores that the contract suite runs on: in memory, on the run's Valkey, and on a cluster of three."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from copy import deepcopy
 
 import pytest
 from redis.asyncio import Redis
 
-from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreError
 from projections.log.port import Partition
 from projections.store.change import BucketChange
@@ -14,11 +13,13 @@ from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
 from projections.store.port import Page
 from projections.store.redis import RedisStore
+from tests.servers.cluster import EmbeddedCluster
 
 QUARANTINE_MAX = 5
 QUEUE_MAX = 3
 
 Store = MemoryStore | RedisStore
+AdminOf = Callable[[Bucket], Redis]
 Dump = Callable[[Bucket], Awaitable[object]]
 
 P0, P1 = Partition("orders", 0), Partition("orders", 1)
@@ -36,14 +37,22 @@ async def build(store: Store, *buckets: Bucket) -> None:
         await store.apply(BucketChange(bucket, caught_up=[P0], partitions=[P0]))
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedCluster]:
+    """The run's cluster, shared by all tests: use buckets of your own."""
+    with EmbeddedCluster() as servers:
+        yield servers
+
+
+@pytest.fixture(params=["memory", "valkey", "cluster"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """A store that sets aside at most 5 records per bucket, 3 of them behind one aggregate."""
     if request.param == "memory":
         yield MemoryStore(quarantine_max=QUARANTINE_MAX, queue_max=QUEUE_MAX)
         return
-    valkey: EmbeddedValkey = request.getfixturevalue("valkey")
-    real = RedisStore(valkey.url, quarantine_max=QUARANTINE_MAX, queue_max=QUEUE_MAX)
+    url = request.getfixturevalue(request.param).url
+    is_cluster = request.param == "cluster"
+    real = RedisStore(url, quarantine_max=QUARANTINE_MAX, queue_max=QUEUE_MAX, cluster=is_cluster)
     await real.check()
     yield real
     await real.close()
@@ -56,13 +65,25 @@ def bucket(unique: str) -> Bucket:
 
 
 @pytest.fixture
-def dump(request: pytest.FixtureRequest, store: Store) -> Dump:
+def admin_of(request: pytest.FixtureRequest) -> AdminOf:
+    """A client of the server that has a bucket, for what the store's own words cannot say."""
+
+    def of(bucket: Bucket) -> Redis:
+        if request.node.callspec.params.get("store") == "cluster":
+            return Redis.from_url(request.getfixturevalue("cluster").owner(bucket.positions).address)
+        return Redis.from_url(request.getfixturevalue("valkey").url)
+
+    return of
+
+
+@pytest.fixture
+def dump(store: Store, admin_of: AdminOf) -> Dump:
     """Every byte that is stored of a bucket: what a refused call must leave as it is."""
 
     async def of(bucket: Bucket) -> object:
         if isinstance(store, MemoryStore):
             return deepcopy(store.buckets[bucket])
-        async with Redis.from_url(request.getfixturevalue("valkey").url) as admin:
+        async with admin_of(bucket) as admin:
             keys = sorted([key async for key in admin.scan_iter(f"{bucket.tag}:*", count=1000)])
             return [(key, await admin.dump(key)) for key in keys]
 

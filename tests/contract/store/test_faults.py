@@ -1,7 +1,6 @@
 """What is wrong with one item of a trip is the answer to that item; the others are answered as ever."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -14,40 +13,34 @@ from projections.store.keys import Bucket, index_list, measure_list, member
 from projections.store.memory import MemoryStore
 from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery
 from projections.store.redis import RedisStore
-from tests.contract.store.conftest import P0, Store, build
+from tests.contract.store.conftest import P0, AdminOf, Store, build
 
 Spoil = Callable[[Store], Awaitable[None]]
 
 
-@asynccontextmanager
-async def admin_of(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as admin:
-        yield admin
-
-
 @pytest.fixture
-def spoil_document(request: pytest.FixtureRequest, bucket: Bucket) -> Spoil:
+def spoil_document(admin_of: AdminOf, bucket: Bucket) -> Spoil:
     """Puts bytes that Headrace did not write in the place of document "bad"."""
 
     async def spoil(store: Store) -> None:
         if isinstance(store, MemoryStore):
             store.buckets[bucket].corrupt.add("bad")
             return
-        async with admin_of(request.getfixturevalue("valkey")) as admin:
+        async with admin_of(bucket) as admin:
             await admin.set(bucket.document("bad"), b"\x02" + b"x" * 40)
 
     return spoil
 
 
 @pytest.fixture
-def spoil_list(request: pytest.FixtureRequest, bucket: Bucket) -> Spoil:
+def spoil_list(admin_of: AdminOf, bucket: Bucket) -> Spoil:
     """Puts a key of another type in the place of the list by_status:OPEN."""
 
     async def spoil(store: Store) -> None:
         if isinstance(store, MemoryStore):
             store.buckets[bucket].mistyped.add(index_list("by_status", ("OPEN",)))
             return
-        async with admin_of(request.getfixturevalue("valkey")) as admin:
+        async with admin_of(bucket) as admin:
             await admin.set(bucket.entries(index_list("by_status", ("OPEN",))), b"a text")
 
     return spoil
@@ -101,10 +94,10 @@ async def test_a_list_of_another_type_spoils_its_own_page(store: Store, bucket: 
 
 async def test_missing_functions_are_loaded_even_so(clean_valkey: EmbeddedValkey, bucket: Bucket) -> None:
     store = RedisStore(clean_valkey.url)
-    async with admin_of(clean_valkey) as admin:
+    async with Redis.from_url(clean_valkey.url) as admin:
         await admin.set(bucket.entries(index_list("by_status", ("OPEN",))), b"a text")
     await build(store, bucket, bucket._replace(number=1))
-    async with admin_of(clean_valkey) as admin:
+    async with Redis.from_url(clean_valkey.url) as admin:
         await admin.function_flush()
     [], [spoilt, done], _ = await store.read([], [query(bucket, "OPEN"), query(bucket, "DONE")])
     assert isinstance(spoilt, StoreMisconfiguredError)
@@ -117,7 +110,7 @@ async def test_a_number_that_is_none_spoils_its_own_answer(clean_valkey: Embedde
     bad, good = (measure_list("total", value) for value in ("bad", "good"))
     await store.apply(BucketChange(bucket, deltas={good: 3}))
     await build(store, bucket)
-    async with admin_of(clean_valkey) as admin:
+    async with Redis.from_url(clean_valkey.url) as admin:
         await admin.set(bucket.entries(bad), b"1.5")
     queries = [MeasureQuery(bucket.projection, 1, 1, "total", value) for value in ("bad", "good")]
     _, _, [spoilt, found] = await store.read([], [], queries)
@@ -159,7 +152,7 @@ async def test_a_key_of_another_type_anywhere_refuses_the_whole_change(
     store = RedisStore(clean_valkey.url)
     await store.check()
     key = f"{bucket.tag}:{place}"
-    async with admin_of(clean_valkey) as admin:
+    async with Redis.from_url(clean_valkey.url) as admin:
         words = {"string": ("SET", key, "text"), "set": ("SADD", key, "text"), "hash": ("HSET", key, "field", "text")}
         if place != "fence":
             await store.raise_fence(bucket, [P0], "me", 1)

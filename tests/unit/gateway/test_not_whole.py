@@ -169,7 +169,7 @@ async def test_under_a_token_the_wait_ends_and_says_so(client: Client, store: Wa
     answer = await under(client, query, token(1), maxWaitMs=30)
     assert codes(answer) == ["READ_MODEL_REBUILDING"]
     assert unmet(answer) == {"id": "order/o-1", "version": 1, "seen": 0, "reason": "REBUILDING"}
-    assert answer["extensions"]["consistency"]["waitedMs"] >= 25
+    assert answer["extensions"]["consistency"]["waitedMs"] > 0
     answer = await under(client, query, token(1), maxWaitMs=30, onTimeout="ERROR")
     assert codes(answer) == ["READ_TOO_STALE"]
     assert unmet(answer)["reason"] == "REBUILDING"

@@ -208,6 +208,30 @@ def test_ids_that_are_fine(id: str) -> None:
     assert found.id == id
 
 
+@pytest.mark.parametrize(
+    ("time", "ms"),
+    [
+        ("1970-01-01T00:00:01Z", 1_000),
+        ("1970-01-01T00:00:01.5Z", 1_500),
+        ("1970-01-01T00:00:01.123456789Z", 1_123),
+        ("1970-01-01T00:00:01.000999Z", 1_000),
+        ("1970-01-01T02:00:01.25+02:00", 1_250),
+        ("1970-01-01t00:00:01.001z", 1_001),
+        ("1970-01-01 00:00:01+00:00", 1_000),
+        ("1969-12-31T23:59:59.999Z", 0),
+    ],
+)
+def test_times_to_the_millisecond(time: str, ms: int) -> None:
+    found = decode(record(time=time))
+    assert isinstance(found, Decoded)
+    assert found.time_ms == ms
+
+
+@pytest.mark.parametrize("time", ["1970-01-01T00:00:61.5Z", "1970-01-01T00:00:01.5", ".5Z"])
+def test_times_that_are_none(time: str) -> None:
+    assert isinstance(decode(record(time=time)), Poison)
+
+
 def test_a_time_before_1970_counts_as_0() -> None:
     found = decode(record(time="1492-10-12T00:00:00Z"))
     assert isinstance(found, Decoded)

@@ -118,10 +118,8 @@ def test_a_change_tells_the_difference_alone() -> None:
             (measure_list("large_sales", "ann"), -1),
             (measure_list("pieces", "LARGE"), -3),
             (measure_list("pieces", "SMALL"), 3),
-            (measure_list("spent", "ann"), -1200),
-            (measure_list("spent", "ann"), 700),
-            (measure_list("by_day", "2026-01-31"), -12),
-            (measure_list("by_day", "2026-01-31"), 7),
+            (measure_list("spent", "ann"), -500),
+            (measure_list("by_day", "2026-01-31"), -5),
         ]
     )
     dearest = measure_list("dearest", "ann")
