@@ -33,7 +33,7 @@ test: $(DEV_STAMP)
 test-kafka: $(DEV_STAMP)
 	@$(BIN)/python -m tools.apache_kafka fetch >/dev/null
 	@$(BIN)/python -m pytest -m apache_kafka $(ARGS)
-	@HEADRACE_TEST_BROKER=apache $(BIN)/python -m pytest tests/integration/projector $(ARGS)
+	@TEST_BROKER=apache $(BIN)/python -m pytest tests/integration/projector $(ARGS)
 
 check: lint test
 

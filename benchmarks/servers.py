@@ -1,7 +1,7 @@
 """The broker and the store that a benchmark of the projector runs against, on the core of the load.
 
 Invariants: both are started for it and stopped behind it. The broker is the embedded one, or Apache Kafka where
-HEADRACE_TEST_BROKER=apache asks for it.
+TEST_BROKER=apache asks for it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fixtures that every folder of tests shares: the real servers, started once per run, and factories for tests that kill them.
 
-HEADRACE_TEST_BROKER=apache makes the broker an Apache Kafka; tests marked `apache_kafka` run on one in any case, and only when they
+TEST_BROKER=apache makes the broker an Apache Kafka; tests marked `apache_kafka` run on one in any case, and only when they
 are asked for (`make test-kafka`).
 """
 
@@ -16,7 +16,7 @@ from gateway.dev.servers import EmbeddedKafka, EmbeddedValkey
 from tools.apache_kafka import ApacheKafka
 
 Broker = EmbeddedKafka | ApacheKafka
-ON_APACHE_KAFKA = os.environ.get("HEADRACE_TEST_BROKER") == "apache"
+ON_APACHE_KAFKA = os.environ.get("TEST_BROKER") == "apache"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

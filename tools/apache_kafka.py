@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
 from gateway.dev.errors import DevError, ServerMissingError
@@ -28,6 +29,7 @@ from gateway.dev.servers import SERVER_ENV, EmbeddedServer, ServerLaunch
 POM = Path(__file__).with_name("apache_kafka.pom.xml")
 FETCH_WITHIN_S = 300.0
 FORMAT_WITHIN_S = 60.0
+READY_WITHIN_S = 60.0
 # A small heap, and the quick compiler alone: a test's broker lives for seconds (up in 2 s instead of 3).
 _JVM = (
     "-Xms96m",
@@ -51,8 +53,8 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 # What a cluster does in minutes, a test awaits in seconds: coming back after a kill, joins, short sessions, retention, compaction.
-broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 initial.broker.registration.timeout.ms=60000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
@@ -114,7 +116,12 @@ def _launch(port: int, folder: Path) -> ServerLaunch:
         cluster.write_text(cluster_id)
     cluster_id = cluster.read_text()
     argv = (*java, "kafka.Kafka", str(settings))
-    return ServerLaunch("kafka", port, f"{LOOPBACK}:{port}", argv, lambda _: kafka_answers(port, cluster_id))
+    answers = partial(_answers, port, cluster_id)
+    return ServerLaunch("kafka", port, f"{LOOPBACK}:{port}", argv, answers, READY_WITHIN_S)
+
+
+def _answers(port: int, cluster_id: str, _: int) -> bool:
+    return kafka_answers(port, cluster_id)
 
 
 def _run(argv: list[str], within_s: float) -> str:

@@ -43,6 +43,7 @@ class ServerLaunch:
     address: str
     argv: tuple[str, ...]
     answers: Callable[[int], bool]
+    ready_within_s: float = _READY_WITHIN_S
 
 
 def valkey_launch(
@@ -64,6 +65,7 @@ def valkey_launch(
         "no",
     )
     argv += ("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--enable-debug-command", "local")
+    argv += ("--repl-diskless-sync-delay", "0")  # a replica's first copy starts at once, not after the usual 5 s
     argv += options
     return ServerLaunch("redis", port, f"redis://{LOOPBACK}:{port}", argv, lambda pid: valkey_answers(port, pid))
 
@@ -174,13 +176,15 @@ class EmbeddedServer:
 
     def _wait(self, launch: ServerLaunch) -> None:
         assert self._process  # noqa: S101 - set by _spawn
-        deadline = time.monotonic() + _READY_WITHIN_S
+        deadline = time.monotonic() + launch.ready_within_s
         while not launch.answers(self._process.pid):
             code = self._process.poll()
             if code is not None:
                 raise PartNotReadyError(launch.name, f"ended with code {code} before it was ready", self._tail())
             if time.monotonic() > deadline:
-                raise PartNotReadyError(launch.name, f"did not answer within {_READY_WITHIN_S:.0f} s", self._tail())
+                raise PartNotReadyError(
+                    launch.name, f"did not answer within {launch.ready_within_s:.0f} s", self._tail()
+                )
             time.sleep(_POLL_S)
 
     def _tail(self) -> list[str]:

@@ -11,9 +11,10 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 
 from projections.errors import LogUnavailableError
@@ -59,6 +60,7 @@ class Reading:
         if not self._next:
             await asyncio.sleep(wait_s)
             return []
+        self._read_at_once()
         try:
             async with asyncio.timeout(wait_s + OVERTIME_S):
                 batches = await self._consumer.getmany(timeout_ms=int(wait_s * 1000), max_records=max_records)
@@ -76,6 +78,13 @@ class Reading:
         if self._answered.silent_s(self._consumer, self._next, got=bool(batches)) > STUCK_S:
             raise LogUnavailableError(f"no fetch was answered for {STUCK_S:g} s")
         return [_record(record) for records in batches.values() for record in records]
+
+    def _read_at_once(self) -> None:
+        """Has aiokafka make a `Record` of each record that it has fetched, without its own kind in between: a third of a fetch."""
+        for fetched in self._consumer._fetcher._records.values():
+            found = getattr(fetched, "_partition_records", None)  # an error has none
+            if type(found) is PartitionRecords:
+                found.__class__ = _Records
 
     async def _salvaged(self, max_records: int, wait_s: float) -> list[Record]:
         """A fetch without aiokafka's reader, which does not say which partition it failed at: each has its share of the records.
@@ -135,13 +144,17 @@ class _LastAnswer:
         return now_s - self._at_s
 
 
-def _record(record: ConsumerRecord[bytes | None, bytes | None]) -> Record:
-    return Record(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        timestamp_ms=record.timestamp,
-    )
+class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """Yields our records. One that is being read already goes over to it with its next record."""
+
+    def _consumer_record(self, tp: TopicPartition, record: Any) -> Record:
+        headers = tuple(record.headers)
+        return Record(tp.topic, tp.partition, record.offset, record.key, record.value, headers, record.timestamp)
+
+
+def _record(record: Record | ConsumerRecord[bytes | None, bytes | None]) -> Record:
+    """Of what came in while `getmany` waited aiokafka has made records of its own kind."""
+    if isinstance(record, Record):
+        return record
+    headers = tuple(record.headers)
+    return Record(record.topic, record.partition, record.offset, record.key, record.value, headers, record.timestamp)

@@ -10,7 +10,9 @@ SOFT_LINES: Final = 300
 HARD_LINES: Final = 500
 FUNCTION_LINES: Final = 60
 
-ABOVE_THE_SOFT_CAP: Final[dict[str, str]] = {}
+ABOVE_THE_SOFT_CAP: Final[dict[str, str]] = {
+    "projections/store/apply.lua": "the server loads a library as one text, and its functions share their checks",
+}
 """Why each of these is longer than SOFT_LINES. One that has become shorter is taken off."""
 
 

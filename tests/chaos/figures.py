@@ -55,7 +55,7 @@ class Sizes:
     workers: int = 3
     partitions: int = 6
     buckets: int = 2
-    seeds: int = 1000
+    seeds: int = 300
     jobs: int = 2
     session_ms: int = 1500
 

@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 from projections import batch
-from projections.consume import Consumer
+from projections.consume import COMMIT_S, Consumer
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.log.port import Partition
 from projections.store.memory import MemoryStore
@@ -31,6 +31,8 @@ from tests.chaos.simulated import simulate
 from tests.chaos.watch import Watch
 
 SETTLED_WITHIN_S = 300.0
+QUIET_S = COMMIT_S + 2.0
+"""After the last change everything that is done from time to time is done once more."""
 GIVE_UP_WITHIN_S = 3.0
 """How long a silent member keeps its partitions in the simulation."""
 
@@ -253,7 +255,7 @@ class Simulation:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"not at the end: {positions_of(self._store, self._buckets)}") from None
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(QUIET_S)
         should = expected(self._published, self._partitions)
         found = compare(remembered(self._store, self._buckets), should)
         assert not self._watch.violations, "\n".join(self._watch.violations[:5])

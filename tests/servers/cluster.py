@@ -78,7 +78,7 @@ class EmbeddedCluster:
         id = master.ask("CLUSTER", "MYID")
         until(lambda: id in replica.ask("CLUSTER", "NODES"), what="the replica's knowledge of its master")
         until(lambda: _took(replica, "CLUSTER", "REPLICATE", id), what="the replica's consent")
-        until(lambda: b"master_link_status:up" in replica.raw("INFO", "replication"), what="the replica's first copy")
+        until(lambda: replica.ask("INFO", "replication").get("master_link_status") == "up", what="its first copy")
         return replica
 
     def start(self) -> Self:
@@ -113,7 +113,4 @@ class EmbeddedCluster:
 
 
 def _info(member: ClusterMember) -> dict[str, str]:
-    found = member.ask("CLUSTER", "INFO")
-    return (
-        found if isinstance(found, dict) else dict(line.split(":", 1) for line in found.decode().splitlines() if line)
-    )
+    return dict(line.split(":", 1) for line in member.ask("CLUSTER", "INFO").decode().splitlines() if line)

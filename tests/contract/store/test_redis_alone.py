@@ -1,24 +1,26 @@
 """What only a real server can show: outages, hangs, lost functions, settings that would lose data."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
-from projections.log.port import Partition
 from projections.store import redis as redis_store
-from projections.store.change import Applied, BucketChange, Change, Conflict, Fence
+from projections.store.change import Advance, Applied, BucketChange, Change, Conflict, Fence, Fenced, Regressed
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, Notice, PageQuery
 from projections.store.redis import RedisStore
-from tests.contract.store.conftest import build, page_of
+from tests.chaos.servers import FailingValkey
+from tests.contract.store.conftest import P0, build, page_of
 
 BUCKET = Bucket("orders", 1, 0)
 CHANGE = BucketChange(BUCKET, [Change("a", None, Document(0, 1, 0, b"{}"))])
@@ -34,13 +36,41 @@ async def test_functions_are_loaded_where_they_are_missing(clean_valkey: Embedde
         await admin.function_flush()
         assert await store.apply_and_read(CHANGE, ["a"]) == (Conflict(["a"]), [Document(0, 1, 0, b"{}")])
         await admin.function_flush()
-        assert await store.raise_fence(BUCKET, [Partition("orders", 0)], "me", 7) == Fence(7, "me")
+        assert await store.raise_fence(BUCKET, [P0], "me", 7) == Fence(7, "me")
         await build(store, BUCKET)
         await admin.function_flush()
         found, pages, _ = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
         assert found == [Document(0, 1, 0, b"{}")]
         assert page_of(pages[0]).total == 0
     await store.close()
+
+
+async def test_a_promoted_replica_is_given_the_functions_and_tells_where_it_stands() -> None:
+    """It lost its tail with its master: what it stands at is told, and the lost change is written again."""
+    tail = BucketChange(BUCKET, [Change("b", None, Document(0, 1, 0, b"{}"))], positions={P0: Advance(1, 2)})
+    with FailingValkey() as server:
+        store = RedisStore(server.url)
+        fence = await store.raise_fence(BUCKET, [P0], "me", 7)
+        await store.apply(replace(CHANGE, positions={P0: Advance(0, 1)}, fence=fence))
+        server.attach()
+        server.detach()
+        assert await store.apply(replace(tail, fence=fence)) == Applied(1)
+        server.fail_over(amnesia=True)
+        late = replace(tail, positions={P0: Advance(2, 3)}, fence=fence)
+        async with asyncio.timeout(10.0):
+            while (outcome := await _once_answered(store, late)) is None:
+                pass
+        assert outcome == Regressed({P0: 1})
+        assert await store.documents(BUCKET, ["a", "b"]) == [Document(0, 1, 0, b"{}"), None]
+        assert await store.apply(replace(tail, fence=Fence(6, "other"))) == Fenced(fence)
+        assert await store.apply(replace(tail, fence=fence)) == Applied(1)
+        await store.close()
+
+
+async def _once_answered(store: RedisStore, change: BucketChange) -> object:
+    with contextlib.suppress(StoreUnavailableError):
+        return await store.apply(change)
+    return None
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

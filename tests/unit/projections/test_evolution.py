@@ -65,6 +65,13 @@ def test_an_upcast_that_fails_parks_at_its_version(data: object) -> None:
     assert (found.cause, found.id, found.version) == ("body", "c-1", 3)
 
 
+def test_what_an_upcast_returns_is_checked_like_what_is_published() -> None:
+    data = {"first": "Ann", "last": "Lee", "at": "2024-05-01T12:00:00"}
+    found = decode(record(kind="shop.carts.OpenedV1", data=data))
+    assert isinstance(found, Poison)
+    assert (found.cause, found.id) == ("wire", "c-1")
+
+
 def test_today_s_types_are_read_as_ever() -> None:
     assert isinstance(decode(record()), Decoded)
 

@@ -277,6 +277,18 @@ def test_an_entry_that_cannot_be_read_any_more_waits_on() -> None:
     assert (cart.at, cart.owner, cart.waiting) == ((0, 3), "again", {})
 
 
+def test_an_entry_that_is_of_another_version_by_now_waits_on() -> None:
+    """Such as when a projection has got another `version_of` since."""
+    cart = Aggregate()
+    cart.take(opened(1), renamed(3))
+    other = Aggregate()
+    other.take(renamed(9))
+    [entry] = [item.entry for item in other.waiting.values()]
+    cart.waiting = {place: item._replace(entry=entry) for place, item in cart.waiting.items()}
+    cart.take(renamed(2))
+    assert (cart.at, list(cart.waiting)) == ((0, 2), [queue_place(0, 3)])
+
+
 def test_a_long_queue_is_let_go_in_one() -> None:
     cart = Aggregate()
     cart.take(opened(1), *(renamed(version, f"n{version}") for version in range(3, 1_003)))
