@@ -27,6 +27,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _TIME_CHARACTERS: Final = 64
 """A time with nanoseconds and a zone has 35; more is no time, and would fill the cache of times."""
+_MS_CHARACTERS: Final = len("2026-01-01T00:00:00.000Z")
 _TYPE: Final = "content-type"
 _PLAIN: Final = b"application/json"
 _MODES: Final = b"application/cloudevents"
@@ -164,6 +165,8 @@ def instant(value: bytes) -> datetime:
 
 def time_ms(value: bytes) -> int:
     """A time in milliseconds since 1970; before that, 0. Raises UnusableError."""
+    if len(value) == _MS_CHARACTERS and value[19:20] == b"." and value[23:] == b"Z" and (ms := value[20:23]).isdigit():
+        return max(0, _second_ms(value[:19] + b"Z") + int(ms))
     fraction = value[20:-1]
     if value[19:20] == b"." and value[-1:] == b"Z" and fraction.isdigit() and len(value) <= _TIME_CHARACTERS:
         return max(0, _second_ms(value[:19] + b"Z") + int(fraction[:3].ljust(3, b"0")))

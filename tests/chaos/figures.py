@@ -32,7 +32,7 @@ from tests.chaos.simulation import run_seed
 from tools.apache_kafka import ApacheKafka, is_possible
 
 ARTEFACTS: Final = Path(__file__).resolve().parents[2] / "artefacts"
-SETTLED_WITHIN_S: Final = 180.0
+SETTLED_WITHIN_S: Final = 420.0
 D6_WITHIN_S: Final = 60.0
 R2_WITHIN_S: Final = 10.0
 AWAY_S: Final = 6.0

@@ -16,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,29 +62,32 @@ def mutated(text: str, guard: Guard) -> str:
 
 
 def judge(guard: Guard, tree: Path) -> Verdict:
-    """Mutates a copy of the tree, runs the guard's tests one after another until one fails, and mends the copy."""
+    """Mutates a copy of the tree and runs the guard's tests one after another until one fails, that passes once the copy is mended."""
     target = tree / guard.file
     whole = target.read_text(encoding="utf-8")
     started_s = time.monotonic()
     output = ""
-    try:
-        target.write_text(mutated(whole, guard), encoding="utf-8")
-        for tests in guard.tests:
-            code, output = run_tests(tree, tests)
-            found = _FAILED.findall(output)
-            if code == 1 and found:
-                return Verdict(guard.name, guard.protects, found[0], time.monotonic() - started_s)
-            if code is None:
-                return Verdict(guard.name, guard.protects, f"{tests} (hangs)", time.monotonic() - started_s)
-        return Verdict(guard.name, guard.protects, None, time.monotonic() - started_s, output[-2000:])
-    finally:
-        target.write_text(whole, encoding="utf-8")
+    for tests in guard.tests:
+        try:
+            target.write_text(mutated(whole, guard), encoding="utf-8")
+            code, output = run_tests(tree, tests.split())
+        finally:
+            target.write_text(whole, encoding="utf-8")
+        failed = _FAILED.findall(output)
+        if code is None or (code == 1 and failed):
+            culprit = [failed[0]] if failed else tests.split()
+            again, told_without = run_tests(tree, culprit)
+            if again == 0:
+                how = " ".join(culprit) if code else f"{tests} (hangs)"
+                return Verdict(guard.name, guard.protects, how, time.monotonic() - started_s)
+            output = f"{culprit} fails without the mutation, too:\n{told_without}"
+    return Verdict(guard.name, guard.protects, None, time.monotonic() - started_s, output[-2000:])
 
 
-def run_tests(tree: Path, tests: str) -> tuple[int | None, str]:
-    """pytest's exit code (None: it did not end in time) and output, for arguments in one text, in a copy of the tree."""
+def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int | None, str]:
+    """pytest's exit code (None: it did not end in time) and output, for these arguments, in a copy of the tree."""
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *tests.split()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
     with subprocess.Popen(
         command, cwd=tree, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:
@@ -97,27 +100,17 @@ def run_tests(tree: Path, tests: str) -> tuple[int | None, str]:
     return process.returncode, output.decode(errors="replace")
 
 
-def unsound(guards: Iterable[Guard], tree: Path) -> dict[str, str]:
-    """Of the tests that guards name, those that do not pass on the tree as it is, with their output: they can catch nothing."""
-    distinct = dict.fromkeys(tests for guard in guards for tests in guard.tests)
-    results = ((tests, *run_tests(tree, tests)) for tests in distinct)
-    return {tests: output for tests, code, output in results if code != 0}
-
-
 def judge_all(guards: Sequence[Guard], jobs: int = 1) -> list[Verdict]:
-    """Verdicts in the order of the guards. Tests that fail without any mutation are told, and are not asked."""
+    """Verdicts in the order of the guards. Raises ValueError for a guard that is not where it should be."""
+    for guard in guards:
+        mutated((ROOT / guard.file).read_text(encoding="utf-8"), guard)
     with tempfile.TemporaryDirectory(prefix="headrace-mutants-") as folder:
         trees = [copy_tree(Path(folder) / str(number)) for number in range(jobs)]
-        failing = unsound(guards, trees[0])
-        for tests, output in failing.items():
-            print(f"D8 {tests} fails without any mutation:\n{output[-1500:]}", flush=True)
         verdicts: dict[str, Verdict] = {}
 
         def work(number: int) -> None:
             for guard in guards[number::jobs]:
-                tests = tuple(tests for tests in guard.tests if tests not in failing)
-                verdict = judge(replace(guard, tests=tests), trees[number])
-                verdicts[guard.name] = verdict
+                verdict = verdicts[guard.name] = judge(guard, trees[number])
                 print(told(verdict), flush=True)
 
         with ThreadPoolExecutor(jobs) as pool:

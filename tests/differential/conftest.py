@@ -1,5 +1,7 @@
 """The servers that the function is held against: the run's Valkey, and one under the locale of a natural language."""
 
+import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +14,15 @@ from gateway.dev.servers import EmbeddedValkey, valkey_binary
 LOCALE = "en_US.UTF-8"
 
 
+def command() -> tuple[str, ...]:
+    """What starts the servers: nothing said, or what HEADRACE_TEST_REDIS says (`make test-redis`)."""
+    return tuple(shlex.split(os.environ.get("HEADRACE_TEST_REDIS", "")))
+
+
 @pytest.fixture(scope="session")
 def plain_valkey() -> Iterator[EmbeddedValkey]:
     """A Valkey for these tests alone: they empty it, and read all that is there."""
-    with EmbeddedValkey() as server:
+    with EmbeddedValkey(command=command()) as server:
         yield server
 
 
@@ -26,7 +33,7 @@ def localized_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embed
     environment = [f"LC_ALL={LOCALE}"]
     if LOCALE.lower().replace("-", "") not in _installed():
         environment.append(f"LOCPATH={_compiled(folder)}")
-    with EmbeddedValkey(command=("env", *environment, valkey_binary())) as server:
+    with EmbeddedValkey(command=("env", *environment, *(command() or (valkey_binary(),)))) as server:
         yield server
 
 

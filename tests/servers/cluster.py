@@ -22,8 +22,9 @@ _NODE_TIMEOUT_MS: Final = 2_000
 class ClusterMember(EmbeddedServer):
     """One server of a cluster; its bus keeps its port over restarts, as its own port does."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: tuple[str, ...] = ()) -> None:
         super().__init__(self._launch_member)
+        self._command = command
         self.bus_port = 0
 
     def _launch_member(self, port: int, folder: Path) -> ServerLaunch:
@@ -32,7 +33,7 @@ class ClusterMember(EmbeddedServer):
         options: tuple[str, ...] = ("--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
         options += ("--cluster-port", str(self.bus_port), "--cluster-node-timeout", str(_NODE_TIMEOUT_MS))
         options += ("--cluster-require-full-coverage", "no")
-        return valkey_launch(port, folder, options=options)
+        return valkey_launch(port, folder, command=self._command, options=options)
 
     def ask(self, *words: Any) -> Any:
         """One command to this server."""
@@ -47,10 +48,14 @@ def _took(member: ClusterMember, *words: Any) -> bool:
 
 
 class EmbeddedCluster:
-    """Masters that share the slots evenly, ready once all of them agree on that; `url` is that of the first."""
+    """Masters that share the slots evenly, ready once all of them agree on that; `url` is that of the first.
 
-    def __init__(self, masters: int = 3) -> None:
-        self.members = [ClusterMember() for _ in range(masters)]
+    `command` starts another server than the embedded Valkey.
+    """
+
+    def __init__(self, masters: int = 3, *, command: tuple[str, ...] = ()) -> None:
+        self._command = command
+        self.members = [ClusterMember(command) for _ in range(masters)]
         self._stack = ExitStack()
 
     @property
@@ -73,7 +78,7 @@ class EmbeddedCluster:
 
     def add_replica(self, master: ClusterMember) -> ClusterMember:
         """A new member that follows a master and has all of its data."""
-        replica = self._stack.enter_context(ClusterMember())
+        replica = self._stack.enter_context(ClusterMember(self._command))
         self.members[0].ask("CLUSTER", "MEET", LOOPBACK, replica.port, replica.bus_port)
         id = master.ask("CLUSTER", "MYID")
         until(lambda: id in replica.ask("CLUSTER", "NODES"), what="the replica's knowledge of its master")

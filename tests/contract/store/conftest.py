@@ -1,11 +1,15 @@
 """The stores that the contract suite runs on: in memory, on the run's Valkey, and on a cluster of three."""
 
+import os
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from copy import deepcopy
 
 import pytest
 from redis.asyncio import Redis
 
+from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreError
 from projections.log.port import Partition
 from projections.store.change import BucketChange
@@ -38,9 +42,29 @@ async def build(store: Store, *buckets: Bucket) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[EmbeddedCluster]:
+def command() -> tuple[str, ...]:
+    """What starts the servers: the embedded Valkey, or what HEADRACE_TEST_REDIS says (`make test-redis`)."""
+    return tuple(shlex.split(os.environ.get("HEADRACE_TEST_REDIS", "")))
+
+
+@pytest.fixture(scope="session")
+def valkey(command: tuple[str, ...]) -> Iterator[EmbeddedValkey]:
+    """The run's server, shared by all tests: use keys of your own, or `clean_valkey`."""
+    with EmbeddedValkey(command=command) as server:
+        yield server
+
+
+@pytest.fixture
+def start_valkey(command: tuple[str, ...]) -> Iterator[Callable[[], EmbeddedValkey]]:
+    """Starts a server of the test's own, which it may `kill()` and `start()` again on the same port."""
+    with ExitStack() as servers:
+        yield lambda: servers.enter_context(EmbeddedValkey(command=command))
+
+
+@pytest.fixture(scope="session")
+def cluster(command: tuple[str, ...]) -> Iterator[EmbeddedCluster]:
     """The run's cluster, shared by all tests: use buckets of your own."""
-    with EmbeddedCluster() as servers:
+    with EmbeddedCluster(command=command) as servers:
         yield servers
 
 

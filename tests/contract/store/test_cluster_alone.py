@@ -117,9 +117,11 @@ async def test_a_slot_that_moved_is_followed(clustered: RedisStore, cluster: Emb
     assert await clustered.apply(first(bucket)) == Regressed({P0: 2})
 
 
-async def test_a_lost_master_concerns_its_own_buckets_until_it_is_replaced(unique: str) -> None:
+async def test_a_lost_master_concerns_its_own_buckets_until_it_is_replaced(
+    command: tuple[str, ...], unique: str
+) -> None:
     buckets = [Bucket(unique, 1, number) for number in range(BUCKETS)]
-    with EmbeddedCluster() as cluster:
+    with EmbeddedCluster(command=command) as cluster:
         victim = cluster.members[1]
         replica = cluster.add_replica(victim)
         store = RedisStore(cluster.url, connect_timeout_s=0.5, timeout_s=0.5, cluster=True)

@@ -45,10 +45,12 @@ async def test_functions_are_loaded_where_they_are_missing(clean_valkey: Embedde
     await store.close()
 
 
-async def test_a_promoted_replica_is_given_the_functions_and_tells_where_it_stands() -> None:
+async def test_a_promoted_replica_is_given_the_functions_and_tells_where_it_stands(
+    command: tuple[str, ...],
+) -> None:
     """It lost its tail with its master: what it stands at is told, and the lost change is written again."""
     tail = BucketChange(BUCKET, [Change("b", None, Document(0, 1, 0, b"{}"))], positions={P0: Advance(1, 2)})
-    with FailingValkey() as server:
+    with FailingValkey(lambda: EmbeddedValkey(command=command)) as server:
         store = RedisStore(server.url)
         fence = await store.raise_fence(BUCKET, [P0], "me", 7)
         await store.apply(replace(CHANGE, positions={P0: Advance(0, 1)}, fence=fence))
