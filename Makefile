@@ -2,6 +2,7 @@
 #   make run              the shop, the projector and the gateway on embedded servers; TPCH=0.01 loads real history
 #   make test             the whole suite; ARGS="-k orders -x" goes to pytest
 #   make test-kafka       what must be seen on Apache Kafka itself; needs Java 17 and Maven, no Docker
+#   make test-redis       the store on Redis 7 and Redis 8 themselves; needs Debian's apt, installs nothing
 #   make check            linters, type checkers, layers, the suite
 #   make bench            the benchmarks; ONLY=P1,P2 some of them
 #   make chaos            everything under faults: the figures D5 to D8 and R2; ONLY=D5 SEED=7 EVENTS=20000 KILLS=10
@@ -20,7 +21,7 @@ key = $(shell { cat $(1); echo $(PYTHON); } | cksum | tr -d ' ')
 RUN_STAMP := $(VENV)/.stamp-run-$(call key,requirements/run.txt)
 DEV_STAMP := $(VENV)/.stamp-dev-$(call key,requirements/dev.txt)
 
-.PHONY: run test test-kafka check lint bench chaos up down fmt lock clean
+.PHONY: run test test-kafka test-redis check lint bench chaos up down fmt lock clean
 .DEFAULT_GOAL := run
 
 run: $(RUN_STAMP)
@@ -34,6 +35,13 @@ test-kafka: $(DEV_STAMP)
 	@$(BIN)/python -m tools.apache_kafka fetch >/dev/null
 	@$(BIN)/python -m pytest -m apache_kafka $(ARGS)
 	@TEST_BROKER=apache $(BIN)/python -m pytest tests/integration/projector $(ARGS)
+
+# The contract suite and the differential test, with Debian's servers in the place of the embedded one.
+test-redis: $(DEV_STAMP)
+	@for release in bookworm trixie; do \
+		server=$$($(BIN)/python -m tools.debian_redis $$release) || exit 1; \
+		HEADRACE_TEST_REDIS=$$server $(BIN)/python -m pytest tests/contract/store tests/differential $(ARGS) || exit 1; \
+	done
 
 check: lint test
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from projections.catalog import PROJECTIONS
 from projections.errors import DefinitionError, OperatorError, SettingsError, StoreError
@@ -38,13 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # every outage is told once, by the consumer that meets it
     command = _run(settings, sources) if asked.command == "run" else _operate(asked, settings, sources)
     try:
-        return asyncio.run(command)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(command)
     except OperatorError as error:
         print(error, file=sys.stderr)
         return 2
     except StoreError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, a quarter less CPU an event than asyncio's own; None where it is not to be had (Windows)."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _run(settings: WorkerSettings, sources: Sequence[Definition]) -> int:

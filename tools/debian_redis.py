@@ -96,7 +96,7 @@ def _archive() -> str:
 
 def _run(words: list[str]) -> str:
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=STEP_WITHIN_S, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=STEP_WITHIN_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServerMissingError(f"{words[0]}: {error}") from error
     if done.returncode != 0:
@@ -109,9 +109,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.debian_redis", description="Redis out of a Debian release")
     parser.add_argument("release", choices=sorted(RELEASES))
     try:
-        print(shlex.join(command(parser.parse_args().release)))
+        sys.stdout.write(shlex.join(command(parser.parse_args().release)) + "\n")
     except DevError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

@@ -41,9 +41,11 @@ SILENCE_S: Final = 2.0
 SESSION_TIMEOUT_MS: Final = 10_000
 """After so long without a sign of life the group gives a member's share away; brokers take 6 s at least."""
 GIVE_UP_WITHIN_S: Final = 3.0
-"""How long a revoke waits for the change that is under way: the longest that the store may take to answer, and some more."""
+"""How long a revoke waits for the change that is under way: the longest that the store may take to answer, and some more.
+Tansu waits for half a session at most, and then gives the share away.
+"""
 JOIN_TIMEOUT_S: Final = 30.0
-"""A group waits for the session of a dead member, and for the rebalance timeout of a stopped one; both are the session timeout."""
+"""A group waits for the session of a dead member, and for one that does not come back for as long and GIVE_UP_WITHIN_S."""
 SLICE_S: Final = 0.05
 """How soon a fetch that waits notices a revoke."""
 NO_POLL_LIMIT_MS: Final = 24 * 3_600_000
@@ -171,6 +173,7 @@ class KafkaLog:
         await self._stop()
 
     async def _enter(self) -> Membership:
+        rebalance_timeout_ms = self._session_timeout_ms + int(self._give_up_within_s * 1000)
         self._consumer = consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id=self._client_id,
@@ -179,11 +182,11 @@ class KafkaLog:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             fetch_max_wait_ms=self._fetch_max_wait_ms,
-            request_timeout_ms=max(int(CALL_TIMEOUT_S * 1000), 2 * self._session_timeout_ms),
+            request_timeout_ms=rebalance_timeout_ms + int(CALL_TIMEOUT_S * 1000),  # a join is one request
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=self._session_timeout_ms // 10,
             max_poll_interval_ms=NO_POLL_LIMIT_MS,
-            rebalance_timeout_ms=self._session_timeout_ms,
+            rebalance_timeout_ms=rebalance_timeout_ms,
         )
         async with self._bounded("reach the broker", CALL_TIMEOUT_S):
             await consumer.start()

@@ -31,6 +31,7 @@ class Guard:
 LUA: Final = "projections/store/apply.lua"
 STORE: Final = "tests/contract/store/"
 UNIT: Final = "tests/unit/projections/"
+VALKEY: Final = " -k valkey"
 SIMULATION: Final = "tests/chaos/test_simulation.py"
 
 _STORE: Final = (
@@ -40,7 +41,7 @@ _STORE: Final = (
         "refusal = refusal or regressed(keys[1], positions, is_fence_lost)",
         "refusal = regressed(keys[1], positions, is_fence_lost)",
         "a worker that was stalled writes after another has taken over",
-        (STORE + "test_fence.py",),
+        (STORE + "test_fence.py" + VALKEY,),
     ),
     Guard(
         "position compare-and-set",
@@ -48,7 +49,7 @@ _STORE: Final = (
         "    same = same and at == positions[4 * i - 2]\n",
         "",
         "after a failover that lost its tail the position runs ahead of the documents",
-        (STORE + "test_apply.py",),
+        (STORE + "test_apply.py" + VALKEY,),
     ),
     Guard(
         "a lost fence is told",
@@ -56,7 +57,7 @@ _STORE: Final = (
         "local same, reply, fields = not is_fence_lost, {'REGRESSED'}, {}",
         "local same, reply, fields = true, {'REGRESSED'}, {}",
         "after a failover a position that is the same by chance hides that documents are gone",
-        (STORE + "test_fence.py",),
+        (STORE + "test_fence.py" + VALKEY,),
     ),
     Guard(
         "document compare-and-set",
@@ -64,7 +65,7 @@ _STORE: Final = (
         "if old ~= base and not (old == '' and base == ABSENT) then",
         "if false then",
         "a change folded from an older document overwrites a newer one",
-        (STORE + "test_apply.py",),
+        (STORE + "test_apply.py" + VALKEY,),
     ),
     Guard(
         "a document is newer than its base",
@@ -72,7 +73,7 @@ _STORE: Final = (
         "if epoch < old_epoch or (epoch == old_epoch and version < old_version)",
         "if false",
         "a caller's defect takes a document back",
-        (STORE + "test_apply.py", "tests/differential"),
+        (STORE + "test_apply.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "fences compared as numbers",
@@ -80,7 +81,7 @@ _STORE: Final = (
         "if number ~= other_number then return number > other_number end",
         "if number ~= other_number then return tostring(number) > tostring(other_number) end",
         "9 counts for more than 10, and letters for what the locale says",
-        (STORE + "test_fence.py", "tests/differential"),
+        (STORE + "test_fence.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "owners compared byte by byte",
@@ -88,7 +89,7 @@ _STORE: Final = (
         "return #owner > #other_owner",
         "return false",
         "of two fences with one number each holder takes itself for the owner",
-        (STORE + "test_fence.py", "tests/differential"),
+        (STORE + "test_fence.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "a raise is above what is stored",
@@ -96,7 +97,7 @@ _STORE: Final = (
         "number = math.max(number, read_fence(text, keys[1]) + 1)",
         "number = math.max(number, 0)",
         "whose clock is behind cannot take partitions over",
-        (STORE + "test_fence.py",),
+        (STORE + "test_fence.py" + VALKEY,),
     ),
     Guard(
         "queue: what is released is what waits",
@@ -104,7 +105,7 @@ _STORE: Final = (
         "if call('HGET', key, place) ~= coordinates then conflicts[item] = true end",
         "",
         "a record that came meanwhile is dropped from a queue unfolded",
-        (STORE + "test_parking.py", "tests/differential"),
+        (STORE + "test_parking.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "queue: the first record of a version stays",
@@ -112,7 +113,7 @@ _STORE: Final = (
         "if not taken[place] and not (held and call('HEXISTS', quarantine, held) == 1) then",
         "if not taken[place] then",
         "a replay leaves orphans in the quarantine",
-        (STORE + "test_parking.py", "tests/differential"),
+        (STORE + "test_parking.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "queue bound",
@@ -120,7 +121,7 @@ _STORE: Final = (
         "if plan.after > plan.size and plan.after > queue_max then",
         "if false then",
         "what waits behind one aggregate grows without end",
-        (STORE + "test_parking.py",),
+        (STORE + "test_parking.py" + VALKEY,),
     ),
     Guard(
         "quarantine bound",
@@ -128,7 +129,7 @@ _STORE: Final = (
         "if after > size and after > quarantine_max then",
         "if false then",
         "the quarantine grows without end",
-        (STORE + "test_apply.py", STORE + "test_parking.py"),
+        (STORE + "test_apply.py" + VALKEY, STORE + "test_parking.py" + VALKEY),
     ),
     Guard(
         "63 bits",
@@ -136,7 +137,7 @@ _STORE: Final = (
         "if not fits('0', delta) or not fits(stored, delta) then",
         "if false then",
         "a call fails half way, with its documents written and its position not",
-        (STORE + "test_measures.py",),
+        (STORE + "test_measures.py" + VALKEY,),
     ),
     Guard(
         "timeline idempotence",
@@ -144,7 +145,7 @@ _STORE: Final = (
         "if not seen[event] and call('HEXISTS', moments, event) == 0 then",
         "if true then",
         "an event that comes twice is in the timeline twice, or its entry changes",
-        (STORE + "test_timelines.py", "tests/differential"),
+        (STORE + "test_timelines.py" + VALKEY, "tests/differential"),
     ),
     Guard(
         "timeline bound",
@@ -152,7 +153,7 @@ _STORE: Final = (
         "if excess > 0 then",
         "if false then",
         "a timeline grows without end",
-        (STORE + "test_timelines.py",),
+        (STORE + "test_timelines.py" + VALKEY,),
     ),
     Guard(
         "built mark",
@@ -160,7 +161,7 @@ _STORE: Final = (
         "if not mark then return end",
         "if not mark then break end",
         "a bucket that is being rebuilt answers null",
-        (STORE + "test_marks.py",),
+        (STORE + "test_marks.py" + VALKEY,),
     ),
     Guard(
         "change notice",
@@ -168,7 +169,7 @@ _STORE: Final = (
         "for i = count + 3, #args do call('SPUBLISH', keys[3], args[i]) end",
         "",
         "whoever waits for a version is woken by the re-check alone",
-        (STORE + "test_changes.py",),
+        (STORE + "test_changes.py" + VALKEY,),
     ),
     Guard(
         "noeviction check",

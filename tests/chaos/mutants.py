@@ -62,7 +62,7 @@ def mutated(text: str, guard: Guard) -> str:
 
 
 def judge(guard: Guard, tree: Path) -> Verdict:
-    """Mutates a copy of the tree and runs the guard's tests one after another until one fails, that passes once the copy is mended."""
+    """Mutates a copy of the tree and runs the guard's tests until one fails that passes once the copy is mended."""
     target = tree / guard.file
     whole = target.read_text(encoding="utf-8")
     started_s = time.monotonic()
