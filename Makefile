@@ -40,7 +40,7 @@ test-kafka: $(DEV_STAMP)
 test-redis: $(DEV_STAMP)
 	@for release in bookworm trixie; do \
 		server=$$($(BIN)/python -m tools.debian_redis $$release) || exit 1; \
-		HEADRACE_TEST_REDIS=$$server $(BIN)/python -m pytest tests/contract/store tests/differential $(ARGS) || exit 1; \
+		TEST_REDIS=$$server $(BIN)/python -m pytest tests/contract/store tests/differential $(ARGS) || exit 1; \
 	done
 
 check: lint test

@@ -37,6 +37,7 @@ from projections.record import Record
 from projections.runtime import Runtime, runtime_of
 from projections.store import calls
 from projections.store.change import Advance, Applied, BucketChange, Fence
+from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 
@@ -111,10 +112,13 @@ async def _chunk(worker: _Worker, meter: Meter, records: Sequence[Record]) -> No
     wanted = [runtime.ids_to_read(part.by_bucket[0]) for part in parts]
     async with meter.stage("read"):
         found = [dict(zip(some, await store.documents(bucket, some), strict=True)) for some in wanted]
+    results: list[ChangeSet] = []
+    folded: dict[str, Document] = {}
     async with meter.stage("fold"):
-        results = [
-            runtime.project(part.by_bucket[0], documents, {}) for part, documents in zip(parts, found, strict=True)
-        ]
+        for part, stored in zip(parts, found, strict=True):
+            stored |= {id: folded[id] for id in stored.keys() & folded.keys()}  # as they will be when they are written
+            results.append(runtime.project(part.by_bucket[0], stored, {}))
+            folded |= {change.id: change.document for change in results[-1].changes}
     changes = _changes(worker, parts, results, dict((await store.standing(bucket)).positions))
     async with meter.stage("write arguments"):
         for change in changes:

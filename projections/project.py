@@ -94,23 +94,54 @@ class Projector:
         version over a record that is not wanted any more.
         """
         result = ChangeSet()
-        known: dict[str, _Aggregate] = {}
+        first: dict[str, Placed] = {}
+        more: dict[str, list[Placed]] = {}
         for outcome in outcomes:
             if not isinstance(outcome, _PLACED):
                 continue
             id = outcome.id
             if id is None:
                 result.set_aside.append(outcome)  # type: ignore[arg-type]  # only a Poison has no place
-                continue
-            aggregate = known.get(id)
-            if aggregate is None:
-                aggregate = known[id] = self._begin(id, documents.get(id), queues.get(id))
-            if not self._take(outcome, aggregate):
-                result.duplicates += 1
-        for aggregate in known.values():
-            _tell(aggregate, now_ms, result)
+            elif id in first:
+                more.setdefault(id, []).append(outcome)
+            else:
+                first[id] = outcome
+        for id, outcome in first.items():
+            document = documents.get(id)
+            if id in more or not self._fold_alone(outcome, document, result):
+                aggregate = self._begin(id, document, queues.get(id))
+                for one in (outcome, *more.get(id, ())):
+                    if not self._take(one, aggregate):
+                        result.duplicates += 1
+                _tell(aggregate, now_ms, result)
         result.deltas = {name: delta for name, delta in result.deltas.items() if delta}
         return result
+
+    def _fold_alone(self, outcome: Placed, stored: Document | None, result: ChangeSet) -> bool:
+        """Folds the only record of an aggregate behind which nothing waits, if it is the next one and can be used, as nearly all
+        are: two thirds of the time of the whole way, which says the same. False: it has to go that way, and nothing was done.
+        """
+        if type(outcome) is not Decoded:
+            return False
+        event, epoch, version, body = outcome.event, 0, 0, None
+        if stored is not None:
+            if stored.flags:
+                return False
+            epoch, version, body = stored.epoch, stored.version, stored.view
+        if outcome.epoch != epoch or outcome.version != version + 1:
+            return False
+        try:
+            old = None if body is None else self._codec.decode_stored(body)
+            view = None if event is None else self._evolve(old, event)
+            new = None if view is None else self._encode(view, old, event)  # type: ignore[arg-type]  # a view comes of an event
+            move = self._entries.move(outcome.id, old, view) if self._entries else None
+        except Exception:  # noqa: BLE001 - whatever it is, the whole way meets it again and tells it
+            return False
+        document = Document(epoch, outcome.version, outcome.time_ms, new)
+        result.changes.append(Change(outcome.id, stored, document))
+        if move is not None:
+            _add(move, result)
+        return True
 
     def _begin(self, id: str, document: Document | None, waiting: Sequence[Waiting] | None) -> _Aggregate:
         aggregate = _Aggregate(id, document)
@@ -219,7 +250,10 @@ def _tell(aggregate: _Aggregate, now_ms: int, result: ChangeSet) -> None:
     result.changes.append(Change(aggregate.id, stored, document, queued, released))
     if not aggregate.moves:
         return
-    move = merged(aggregate.moves)
+    _add(merged(aggregate.moves), result)
+
+
+def _add(move: Move, result: ChangeSet) -> None:
     for name, member in move.removed:
         result.removed.setdefault(name, []).append(member)
     for name, member in move.added:

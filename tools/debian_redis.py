@@ -84,14 +84,12 @@ def _packages(release: str, scratch: Path) -> list[Path]:
 
 
 def _archive() -> str:
-    """Where this machine takes Debian's packages from."""
-    form = ["--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"]
-    found = _run(["apt-get", "indextargets", *form]).split()
-    if not found:
-        raise ServerMissingError(
-            "this machine takes no packages from Debian (apt-get update was never run, or it is another)"
-        )
-    return found[0]
+    """Where this machine takes Debian's packages from, by its own list of sources (which says no more before `apt-get update`)."""
+    found = _run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).split()
+    archives = [uri for uri in found if uri.rstrip("/").endswith("/debian")]
+    if not archives:
+        raise ServerMissingError("this machine's list of sources names no archive of Debian")
+    return archives[0]
 
 
 def _run(words: list[str]) -> str:

@@ -6,10 +6,12 @@ Invariants: everything follows from SEED; sizes come from the environment; ends 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 
 from tests.chaos.figures import FIGURES, Sizes, run
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.CRITICAL, format="%(message)s")
     sys.exit(asyncio.run(run(Sizes.read(os.environ), os.environ.get("ONLY", ",".join(FIGURES)).split(","))))

@@ -103,7 +103,8 @@ class Result:
 
     def told(self) -> str:
         """One line."""
-        shown = {**self.figures, "compared": sum(self.figures.get("compared", {}).values())}
+        compared = self.figures.get("compared", {})
+        shown = {**self.figures, "compared": sum(compared.values()) if isinstance(compared, dict) else compared}
         numbers = ", ".join(f"{name} {value}" for name, value in shown.items() if name != "caught_by")
         return f"{self.id} {'met' if self.is_met else 'MISSED'} seed {self.seed} in {self.seconds:.0f} s: {numbers}"
 

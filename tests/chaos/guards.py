@@ -211,8 +211,8 @@ _OWNERSHIP: Final = (
         "projections/consume.py",
         "if is_fenced and not await self._log.prove(self._next):",
         "if is_fenced and self._next is None:",
-        "two workers fence each other out for ever",
-        (UNIT + "test_ownership.py", UNIT + "test_consume.py"),
+        "one that has lost its partitions raises its fence over the rightful owner's",
+        ("tests/chaos/test_zombies.py",),
     ),
     Guard(
         "changes carry the fence",
@@ -239,14 +239,6 @@ _OWNERSHIP: Final = (
         (UNIT + "test_consume.py", SIMULATION),
     ),
     Guard(
-        "CONFLICT reads again",
-        "projections/stages.py",
-        'raise ConflictedError(f"{len(ids)} documents of {bucket.tag} were changed by another")',
-        "self._progress.written = len(ids)",
-        "a change that was refused is taken for written",
-        (UNIT + "test_consume.py", UNIT + "test_stages.py", SIMULATION),
-    ),
-    Guard(
         "a full quarantine holds up",
         "projections/stages.py",
         'raise QuarantineFullError(f"the quarantine of {bucket.tag} is full: {size} records")',
@@ -268,7 +260,7 @@ _OWNERSHIP: Final = (
         "should_end=lambda: self._stopping.is_set() or self._log.is_revoked or self._is_lost,",
         "should_end=lambda: self._stopping.is_set() or self._is_lost,",
         "a worker that is asked for its partitions keeps them until it is thrown out",
-        (UNIT + "test_ownership.py", UNIT + "test_consume.py"),
+        ("tests/chaos/test_zombies.py",),
     ),
     Guard(
         "the group waits for the change under way",
@@ -276,7 +268,7 @@ _OWNERSHIP: Final = (
         "await event_within(self._given_up, self._give_up_within_s)",
         "",
         "a rebalance takes partitions from under a change",
-        ("tests/contract/log/test_sharing.py",),
+        ("tests/chaos/test_membership.py",),
     ),
     Guard(
         "membership at the time of the proof",
@@ -284,7 +276,7 @@ _OWNERSHIP: Final = (
         "if not (proven and membership.is_current(share)):",
         "if not proven:",
         "a commit of another generation counts as proof",
-        ("tests/contract/log/test_sharing.py",),
+        ("tests/chaos/test_membership.py",),
     ),
     Guard(
         "caught up only at the end",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -58,6 +59,17 @@ def run_seed(seed: int) -> Outcome:
         raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
 
 
+class _Defects(logging.Handler):
+    """What the projector itself takes for a defect: it goes on, and nobody would see it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(self.format(record))
+
+
 @dataclass
 class Member:
     """A simulated worker with one consumer."""
@@ -96,6 +108,7 @@ class Simulation:
         self._members: list[Member] = []
         self._snapshot: Any = None
         self._outcome = Outcome(seed)
+        self._defects = _Defects()
         self._history = generate(self._shape)
 
     async def run(self) -> Outcome:
@@ -104,7 +117,7 @@ class Simulation:
             self._broker.create(topic, self._partitions)
         self._store = MemoryStore()
         self._watch = Watch(self._store, self._published, self._buckets)
-        with mock.patch.object(batch, "MAX_ITEMS", self._most_items):
+        with mock.patch.object(batch, "MAX_ITEMS", self._most_items), self._listening():
             async with self._crew():
                 await self._trouble(self._history.messages)
                 await self._settled()
@@ -122,6 +135,15 @@ class Simulation:
                     self._join(definition)
             stack.push_async_callback(self._dismiss)
             yield
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        logger = logging.getLogger("projections")
+        logger.addHandler(self._defects)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self._defects)
 
     def _join(self, definition: Any) -> None:
         process = Process()
@@ -259,6 +281,7 @@ class Simulation:
         should = expected(self._published, self._partitions)
         found = compare(remembered(self._store, self._buckets), should)
         assert not self._watch.violations, "\n".join(self._watch.violations[:5])
+        assert not self._defects.told, "\n".join(self._defects.told[:2])
         assert found.is_equal, "\n".join(found.differences)
         self._outcome.comparisons.append(found)
         self._chances.before, self._chances.after = chances.before, chances.after

@@ -33,7 +33,7 @@ def equal() -> tuple[dict[str, Model], dict[str, Expected]]:
     for name, wanted in should.items():
         model = stored[name] = deepcopy(wanted.model)
         model.queues = {
-            id: {place: sorted(wanted.copies[id, place])[0] for place in queue} for id, queue in model.queues.items()
+            id: {place: min(wanted.copies[id, place]) for place in queue} for id, queue in model.queues.items()
         }
         model.quarantine |= {at for queue in model.queues.values() for at in queue.values()}
         model.positions, model.built, model.bucket_count = {0: dict(wanted.ends)}, {0}, 1
@@ -109,7 +109,7 @@ def forget_waiting(model: Model) -> None:
 
 def forget_set_aside(model: Model) -> None:
     waiting = {at for queue in model.queues.values() for at in queue.values()}
-    model.quarantine.remove(sorted(model.quarantine - waiting)[0])
+    model.quarantine.remove(min(model.quarantine - waiting))
 
 
 def move_position(model: Model) -> None:

@@ -18,8 +18,8 @@ LOCALE = "en_US.UTF-8"
 
 
 def command() -> tuple[str, ...]:
-    """What starts the servers: nothing said, or what HEADRACE_TEST_REDIS says (`make test-redis`)."""
-    return tuple(shlex.split(os.environ.get("HEADRACE_TEST_REDIS", "")))
+    """What starts the servers: nothing said, or what TEST_REDIS says (`make test-redis`)."""
+    return tuple(shlex.split(os.environ.get("TEST_REDIS", "")))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.contract.log.conftest import (
     until_true,
 )
 
-LEAVE_WITHIN_S = SESSION_TIMEOUT_MS / 1000 * 0.9
+LEAVE_WITHIN_S = SESSION_TIMEOUT_MS / 1000 * 0.8
 """Less than a session: whoever leaves says so."""
 
 

@@ -34,8 +34,7 @@ async def made(bootstrap: str, topic: str, partitions: int) -> None:
     await admin.close()
 
 
-@pytest.mark.parametrize("codec", [NONE, GZIP])
-@pytest.mark.parametrize("max_records", [2, 500])
+@pytest.mark.parametrize(("codec", "max_records"), [(NONE, 500), (GZIP, 2)])
 async def test_a_header_name_that_is_not_utf_8_spoils_one_record(
     kafka: EmbeddedKafka, unique: str, codec: int, max_records: int, caplog: pytest.LogCaptureFixture
 ) -> None:

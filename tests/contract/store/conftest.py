@@ -43,8 +43,8 @@ async def build(store: Store, *buckets: Bucket) -> None:
 
 @pytest.fixture(scope="session")
 def command() -> tuple[str, ...]:
-    """What starts the servers: the embedded Valkey, or what HEADRACE_TEST_REDIS says (`make test-redis`)."""
-    return tuple(shlex.split(os.environ.get("HEADRACE_TEST_REDIS", "")))
+    """What starts the servers: the embedded Valkey, or what TEST_REDIS says (`make test-redis`)."""
+    return tuple(shlex.split(os.environ.get("TEST_REDIS", "")))
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,8 @@ WAITING = Waiting(queue_place(0, 3), "orders/0/2", b'{"cause":"gap"}')
 
 
 def server_command(major: int) -> tuple[str, ...]:
-    """What starts that Redis: HEADRACE_TEST_REDIS_<major>, `redis-server` on the PATH, or what was fetched from Debian."""
-    said = os.environ.get(f"HEADRACE_TEST_REDIS_{major}")
+    """What starts that Redis: TEST_REDIS_<major>, `redis-server` on the PATH, or what was fetched from Debian."""
+    said = os.environ.get(f"TEST_REDIS_{major}")
     if said:
         return tuple(shlex.split(said))
     there = shutil.which("redis-server")
@@ -49,7 +49,7 @@ def server_command(major: int) -> tuple[str, ...]:
     release = next(release for release, found in debian_redis.RELEASES.items() if found == major)
     if debian_redis.is_fetched(release):
         return debian_redis.command(release)
-    pytest.skip(f"no Redis {major}: set HEADRACE_TEST_REDIS_{major}, or run python -m tools.debian_redis {release}")
+    pytest.skip(f"no Redis {major}: set TEST_REDIS_{major}, or run python -m tools.debian_redis {release}")
 
 
 @pytest.fixture(params=[7, 8])
