@@ -38,8 +38,9 @@ class Log(Protocol):
     async def join(self, topics: Sequence[str]) -> Assignment:
         """Gives up the share it had, if any, and waits for the group to give it the next one.
 
-        A share that nobody asks for is handed out again as it is. Nothing is read before `start`. A topic that is not there contributes nothing, and is not created; when it appears, or a
-        topic grows, the share is taken away. An empty share is one, too. Raises LogUnavailableError after a bound of time.
+        A share that nobody asks for is handed out again as it is. Nothing is read before `start`. A topic that is not there
+        contributes nothing, and is not created; when it appears, or a topic grows, the share is taken away. An empty share is one,
+        too. Raises LogUnavailableError after a bound of time.
         """
         ...
 

@@ -93,11 +93,6 @@ class MemoryStore:
             self._publish(change.bucket, [Notice(item.id, *item.document.at) for item in change.changes])
         return outcome
 
-    async def apply_and_read(
-        self, change: BucketChange, ids: Sequence[str]
-    ) -> tuple[ApplyOutcome, list[Document | None]]:
-        return await self.apply(change), await self.documents(change.bucket, ids)
-
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         self._answer()
         self.buckets[bucket].live = {**self.buckets[bucket].live, **live}

@@ -61,12 +61,6 @@ class ProjectorStore(Protocol):
         """
         ...
 
-    async def apply_and_read(
-        self, change: BucketChange, ids: Sequence[str]
-    ) -> tuple[ApplyOutcome, list[Document | None]]:
-        """`apply`, then `documents` of the same bucket as they are after it, in one round trip."""
-        ...
-
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         """Sets fields of a bucket's report, one per partition; those that other workers set stay."""
         ...

@@ -112,15 +112,6 @@ class RedisStore:
         [reply] = await self._batch([self._apply(change)])
         return calls.apply_outcome(change, reply)
 
-    async def apply_and_read(
-        self, change: BucketChange, ids: Sequence[str]
-    ) -> tuple[ApplyOutcome, list[Document | None]]:
-        if not ids:
-            return await self.apply(change), []
-        gather = _gather(change.bucket, ids)
-        reply, values = await self._batch([self._apply(change), gather])
-        return calls.apply_outcome(change, reply), _documents(gather, values)
-
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         flat = [part for field in live.items() for part in field]
         await self._batch([Command(bucket.live, ("HSET", bucket.live, *flat))] if flat else [])

@@ -98,15 +98,6 @@ class FaultyStore:
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         return await self._through(lambda: self._watch.applying(change, self._store.apply(change)))
 
-    async def apply_and_read(
-        self, change: BucketChange, ids: Sequence[str]
-    ) -> tuple[ApplyOutcome, list[Document | None]]:
-        async def both() -> tuple[ApplyOutcome, list[Document | None]]:
-            outcome = await self._watch.applying(change, self._store.apply(change))
-            return outcome, await self._store.documents(change.bucket, ids)
-
-        return await self._through(both)
-
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         await self._through(lambda: self._store.report(bucket, live))
 

@@ -206,14 +206,6 @@ async def test_more_than_a_lua_stack_holds_goes_through(store: Store, bucket: Bu
     assert await listed(store, bucket) == ["09999"]
 
 
-async def test_applies_and_reads_in_one_trip(store: Store, bucket: Bucket) -> None:
-    change = BucketChange(bucket, [Change("a", None, document(1))], positions={P0: Advance(0, 1)})
-    assert await store.apply_and_read(change, ["b", "a"]) == (Applied(1), [None, document(1)])
-    assert await store.apply_and_read(change, ["a"]) == (Regressed({P0: 1}), [document(1)])
-    other = BucketChange(bucket, [Change("b", None, document(1))], positions={P0: Advance(1, 2)})
-    assert await store.apply_and_read(other, []) == (Applied(1), [])
-
-
 async def test_a_report_replaces_its_own_fields(store: Store, bucket: Bucket) -> None:
     await store.report(bucket, {"orders/0": b"1", "orders/1": b"2"})
     await store.report(bucket, {"orders/0": b"3"})
