@@ -99,8 +99,9 @@ async def run(
         if await _store_is_fit(store, stop):
             await _consume(consumers, stop, ready)
     finally:
-        for log in logs:
-            await log.close()
+        async with asyncio.TaskGroup() as closing:  # each says good-bye to its group
+            for log in logs:
+                closing.create_task(log.close())
         await store.close()
 
 

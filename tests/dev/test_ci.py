@@ -11,14 +11,24 @@ ROOT = Path(__file__).parents[2]
 CLOSING = "1372 passed, 1 skipped in 322.67s (0:05:22)"
 
 
+STEPS = ("check", "kafka", "redis", "browser")
+
+
 def run(folder: Path, **codes: int) -> "subprocess.CompletedProcess[str]":
-    """`.ci/run` with programs in the place of make and of the browser's checks, which end with these codes."""
+    """`.ci/run` with programs in the place of make, of what its steps need, and of the browser's checks; with these codes."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
-    make = f'[ "$1" = check ] || exit 9; cat; echo linted; echo "{CLOSING}"; exit {codes.get("check", 0)}'
+    make = f"""case "$1" in
+      check) cat; echo linted; echo "{CLOSING}"; exit {codes.get("check", 0)} ;;
+      test-kafka) echo "26 passed in 90.00s"; exit {codes.get("kafka", 0)} ;;
+      test-redis) echo "300 passed in 50.00s"; exit {codes.get("redis", 0)} ;;
+      *) exit 9 ;;
+    esac"""
     browser = f"echo '9 passed, 0 failed'; exit {codes.get('browser', 0)}"
-    for name, program in (("bin/make", make), ("tests/browser/run", browser)):
-        (folder / name).parent.mkdir(parents=True)
+    programs = {"bin/make": make, "tests/browser/run": browser}
+    programs |= {f"bin/{name}": "exit 0" for name in ("java", "mvn", "apt-get", "dpkg")}
+    for name, program in programs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"#!/usr/bin/env bash\n{program}\n")
         (folder / name).chmod(0o755)
     env = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
@@ -32,17 +42,21 @@ def test_all_steps_run_and_the_last_line_is_the_suites(tmp_path: Path) -> None:
         "== check",
         "linted",
         CLOSING,
+        "== kafka",
+        "26 passed in 90.00s",
+        "== redis",
+        "300 passed in 50.00s",
         "== browser",
         "9 passed, 0 failed",
         CLOSING,
     ]
 
 
-@pytest.mark.parametrize("step", ["check", "browser"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_fails_it_and_keeps_no_other_from_running(tmp_path: Path, step: str) -> None:
     done = run(tmp_path, **{step: 3})
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines.count("== check") == lines.count("== browser") == 1
+    assert [lines.count(f"== {name}") for name in STEPS] == [1, 1, 1, 1]
     assert lines[-2] == f"== failed: {step} (exit 3)"
     assert lines[-1] == CLOSING
