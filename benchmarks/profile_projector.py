@@ -42,7 +42,7 @@ from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 
 ROUNDS: Final = 5
-BATCH_RECORDS: Final = 500
+BATCH_RECORDS: Final = 2000
 """As a projector fetches by default."""
 CHUNK: Final = 2000
 """Events that one part works on before the next part does."""

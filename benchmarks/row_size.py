@@ -27,6 +27,8 @@ from projections.store.redis import RedisStore
 SIZES: Final = (200, 300, 350, 400, 450, 500, 550, 600, 800, 1000)
 """Of payloads, in bytes: an allocator rounds each up differently, so one size alone would be luck."""
 
+_AT_ONCE: Final = 1000
+
 
 @dataclass(frozen=True)
 class Size:
@@ -68,17 +70,25 @@ async def bytes_per_row(size: Size) -> Figures:
 
 async def _overhead(store: RedisStore, client: Any, name: str, rows: int, sizes: Sequence[int]) -> float:
     """Bytes beside the payload of a row, a mean over the sizes; the store is empty before and full behind it."""
-    await client.flushall()
+    await client.execute_command("FLUSHALL", "SYNC")
     before = await _used(client)
     each = rows // len(sizes)
     for number, size in enumerate(sizes):
         await fill(store, PROJECTIONS[name], ids(each, first=number * each), size)
     used = await _used(client) - before
-    documents = Bucket(name, 1, 0).document("")
-    stored = [key async for key in client.scan_iter(match=f"{documents}*", count=10_000)]
-    if len(stored) != each * len(sizes):
-        raise BrokenRunError(f"{len(stored)} rows were stored, not {each * len(sizes)}")
-    return used / len(stored) - sum(sizes) / len(sizes)
+    return (used - await _payload(client, name, ids(each * len(sizes)))) / (each * len(sizes))
+
+
+async def _payload(client: Any, name: str, aggregates: Sequence[str]) -> int:
+    """Bytes of JSON in all rows together. Raises BrokenRunError when one is missing."""
+    prefix = Bucket(name, 1, 0).document("")
+    found = 0
+    for first in range(0, len(aggregates), _AT_ONCE):
+        stored = await client.mget([prefix + id for id in aggregates[first : first + _AT_ONCE]])
+        if None in stored:
+            raise BrokenRunError(f"rows of {name} were not stored")
+        found += sum(len(document) - HEADER.size for document in stored)
+    return found
 
 
 async def _used(client: Any) -> int:

@@ -175,6 +175,8 @@ class Consumer:
             return False
         self._next = share.next
         self._is_lost = False
+        if not self._burst.began():  # the same records are about to be read again, and would count twice
+            self._burst.clear()
         self._commit_due_s = time.monotonic() + COMMIT_S
         self.assigned.set()
         stages = Stages(

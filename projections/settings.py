@@ -222,7 +222,7 @@ class WorkerSettings:
     buckets: int = setting(
         "shares of a projection: 1 on a single server, 16 on a cluster", integer(1, 1024, example=1), default=1
     )
-    batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=500)
+    batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=2_000)
     fetch_max_wait_ms: int = setting(
         "how long the broker may hold an empty answer back; 10 for the embedded broker",
         integer(1, 1_000, example=100),

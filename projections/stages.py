@@ -75,6 +75,7 @@ class Stages:
         self._tick = tick
         self._should_end = should_end
         self._buckets = list(share.fences)
+        self._passed = dict(share.next)
         self._read: asyncio.Queue[Slice | None] = asyncio.Queue(READ_AHEAD)
         self._folded: asyncio.Queue[Folded | None] = asyncio.Queue(FOLD_AHEAD)
         self._unwritten: dict[Bucket, dict[str, Document]] = {bucket: {} for bucket in self._buckets}
@@ -97,8 +98,15 @@ class Stages:
                 outcomes = [decode(record) for record in records]
                 self._progress.read(outcomes)
                 for part in slices(outcomes, len(self._buckets)):
-                    await self._read.put(part)
+                    await self._hand_on(part)
+            passed = {at: offset for at, offset in self._log.reached().items() if offset > self._passed.get(at, offset)}
+            if passed:  # nothing to fold, and still a way to go
+                await self._hand_on(Slice(next=passed))
         await self._read.put(None)
+
+    async def _hand_on(self, part: Slice) -> None:
+        self._passed.update(part.next)
+        await self._read.put(part)
 
     # -- fold
 

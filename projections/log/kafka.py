@@ -162,6 +162,10 @@ class KafkaLog:
         if self._reading is not None and self._current_share() is not None:
             self._reading.seek(_topic_partition(partition), offset)
 
+    def reached(self) -> Mapping[Partition, int]:
+        reached = self._reading.reached() if self._reading is not None else {}
+        return {Partition(at.topic, at.partition): offset for at, offset in reached.items()}
+
     def ends(self) -> Mapping[Partition, int]:
         ends = self._reading.ends() if self._reading is not None else {}
         return {Partition(at.topic, at.partition): end for at, end in ends.items()}

@@ -24,7 +24,7 @@ class MemoryBroker:
 
     def __init__(self, *, give_up_within_s: float = GIVE_UP_WITHIN_S) -> None:
         self._give_up_within_s = give_up_within_s
-        self._records: dict[Partition, list[Record]] = {}
+        self._records: dict[Partition, list[Record | None]] = {}
         self._starts: dict[Partition, int] = {}
         self._identities: dict[str, str] = {}
         self._numbers = itertools.count(1)
@@ -80,9 +80,14 @@ class MemoryBroker:
         self._wake()
         return record
 
+    def mark(self, partition: Partition) -> None:
+        """Takes an offset for what is no record, as the end of a transaction does."""
+        self._records[partition].append(None)
+        self._wake()
+
     def drop_before(self, partition: Partition, offset: int) -> None:
         """Forgets the records before an offset, as retention does."""
-        self._records[partition] = [record for record in self._records[partition] if record.offset >= offset]
+        self._records[partition] = self._records[partition][offset - self._starts.get(partition, 0) :]
         self._starts[partition] = offset
 
     def partitions(self) -> list[Partition]:
@@ -91,15 +96,25 @@ class MemoryBroker:
 
     def end(self, partition: Partition) -> int:
         """The offset that the next record will have; 0 for a partition that is not there."""
-        log = self._records.get(partition)
-        return log[-1].offset + 1 if log else self._starts.get(partition, 0)
+        return self._starts.get(partition, 0) + len(self._records.get(partition, ()))
 
     def since(self, partition: Partition, offset: int, limit: int) -> list[Record]:
         """At most `limit` records from an offset on; from the start, when the offset is outside the log."""
+        return self.read(partition, offset, limit)[0]
+
+    def read(self, partition: Partition, offset: int, limit: int) -> tuple[list[Record], int]:
+        """The same, and where to go on after them and what is no record behind them."""
         start = self._starts.get(partition, 0)
         if not start <= offset <= self.end(partition):
             offset = start
-        return self._records.get(partition, [])[offset - start : offset - start + limit]
+        found: list[Record] = []
+        for record in self._records.get(partition, [])[offset - start :]:
+            if record is not None:
+                if len(found) == limit:
+                    break
+                found.append(record)
+            offset += 1
+        return found, offset
 
     def identity(self, topic: str) -> str | None:
         """What tells this topic from an earlier one of its name; None while there is none."""
@@ -216,6 +231,9 @@ class MemoryLog:
     async def seek(self, partition: Partition, offset: int) -> None:
         self._next[partition] = offset
 
+    def reached(self) -> Mapping[Partition, int]:
+        return dict(self._next)
+
     def ends(self) -> Mapping[Partition, int]:
         return dict(self._ends)
 
@@ -242,11 +260,9 @@ class MemoryLog:
             return []
         found: list[Record] = []
         for at, offset in self._next.items():
-            records = self._broker.since(at, offset, limit - len(found))
+            records, self._next[at] = self._broker.read(at, offset, limit - len(found))
             found += records
             self._ends[at] = self._broker.end(at)
-            if records:
-                self._next[at] = records[-1].offset + 1
         return found
 
     def _answer(self) -> None:

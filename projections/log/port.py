@@ -84,8 +84,19 @@ class Log(Protocol):
         """Goes on from `offset` in one partition of the share; what was fetched ahead of it is forgotten."""
         ...
 
+    def reached(self) -> Mapping[Partition, int]:
+        """For each partition of the share, the offset below which `fetch` has returned all that there is.
+
+        It passes what holds no record as well: the marks of transactions and what they called off, what compaction or retention
+        took away. So a quiet partition is reached to its end.
+        """
+        ...
+
     def ends(self) -> Mapping[Partition, int]:
-        """For each partition of the share that has answered a fetch, the offset after its last record (its high water)."""
+        """For each partition of the share that has answered a fetch, the offset that the next record to be read may have.
+
+        That is its high water, or the first record of a transaction that is still open.
+        """
         ...
 
     async def close(self) -> None:

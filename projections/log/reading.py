@@ -49,11 +49,23 @@ class Reading:
         self._next[at] = offset
         self._consumer.seek(at, offset)
 
-    def ends(self) -> dict[TopicPartition, int]:
-        """The high water of each partition that has answered."""
+    def reached(self) -> dict[TopicPartition, int]:
+        """Where each partition has been read to: aiokafka's position passes marks of transactions, and what is gone."""
         assigned = self._consumer.assignment()
-        found = ((at, self._consumer.highwater(at)) for at in self._next if at in assigned)
-        return {at: end for at, end in found if end is not None}
+        for at in self._next.keys() & assigned:
+            state = self._consumer._subscription.subscription.assignment.state_value(at)
+            if state.has_valid_position:
+                self._next[at] = max(self._next[at], state.position)
+        return dict(self._next)
+
+    def ends(self) -> dict[TopicPartition, int]:
+        """The end of each partition that has answered, as far as committed records are there to be read."""
+        found: dict[TopicPartition, int] = {}
+        for at in self._next.keys() & self._consumer.assignment():
+            end, stable = self._consumer.highwater(at), self._consumer.last_stable_offset(at)
+            if end is not None:
+                found[at] = end if stable is None or stable < 0 else min(end, stable)
+        return found
 
     async def take(self, max_records: int, wait_s: float) -> list[Record]:
         """The next records, at most `max_records`, or none after `wait_s`. Raises KafkaError, LogUnavailableError."""

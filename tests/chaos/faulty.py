@@ -153,6 +153,9 @@ class StoppableLog:
     async def seek(self, partition: Partition, offset: int) -> None:
         await self._through(lambda: self._log.seek(partition, offset))
 
+    def reached(self) -> Mapping[Partition, int]:
+        return self._log.reached()
+
     def ends(self) -> Mapping[Partition, int]:
         return self._log.ends()
 

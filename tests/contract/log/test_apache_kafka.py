@@ -150,3 +150,40 @@ async def read_from(log: Log, at: Partition, offset: int) -> list[Record]:
             else:
                 if found:
                     return found
+
+
+async def until_reached(log: Log, at: Partition, offset: int) -> list[Record]:
+    """What is read on the way to an offset that is also the end."""
+    found: list[Record] = []
+    async with asyncio.timeout(WITHIN_S):
+        while (log.reached().get(at), log.ends().get(at)) != (offset, offset):
+            found += await log.fetch(max_records=10, wait_ms=50)
+    return found
+
+
+async def test_marks_of_transactions_and_what_was_called_off_are_passed_over(
+    topics: KafkaTopics, open_log: OpenLog, unique: str
+) -> None:
+    await topics.create(unique, 1)
+    at, log = Partition(unique, 0), open_log()
+    await started(log, {at: 0})
+    async with AIOKafkaProducer(bootstrap_servers=topics.bootstrap, transactional_id=unique) as producer:
+        async with producer.transaction():
+            for n in range(3):
+                await producer.send(unique, b"%d" % n)
+        assert [record.offset for record in await until_reached(log, at, 4)] == [0, 1, 2]
+        await producer.begin_transaction()
+        await producer.send_and_wait(unique, b"no")
+        assert await until_reached(log, at, 4) == []
+        await producer.abort_transaction()
+        assert await until_reached(log, at, 6) == []
+
+
+async def test_a_partition_of_which_nothing_is_left(topics: KafkaTopics, open_log: OpenLog, unique: str) -> None:
+    await topics.create(unique, 1)
+    for n in range(3):
+        await topics.append(unique, 0, b"k", b"%d" % n)
+    await topics.admin.delete_records({TopicPartition(unique, 0): RecordsToDelete(before_offset=3)})
+    log = open_log()
+    await started(log, {Partition(unique, 0): 0})
+    assert await until_reached(log, Partition(unique, 0), 3) == []

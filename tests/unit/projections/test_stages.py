@@ -154,3 +154,47 @@ async def test_one_in_a_hundred_failures_stops_nothing() -> None:
     async with running(broker, store):
         await until(lambda: position(store) == 2000)
     assert len(store.buckets[BUCKET].quarantine) == 10
+
+
+async def test_failures_that_are_read_again_and_again_are_no_burst(caplog: pytest.LogCaptureFixture) -> None:
+    broker, store = MemoryBroker(), MemoryStore(quarantine_max=5)
+    opened(broker, *(f"c-{number}" for number in range(30)))
+    for number in range(30):
+        broken(broker, f"c-{number}")
+    opened(broker, "late")
+    async with running(broker, store, batch_records=10):
+        for _ in range(4):
+            store.buckets[BUCKET].live = {}
+            await until(
+                lambda: any("is full" in told.state for told in read_report(store.buckets[BUCKET].live).values())
+            )
+        store._quarantine_max = 100
+        await until(lambda: position(store) == 61)
+    assert "of the last" not in caplog.text
+    assert len(store.buckets[BUCKET].quarantine) == 30
+
+
+async def test_what_holds_no_record_is_passed_over_and_leaves_nothing_behind() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a", "b")
+    [at] = broker.partitions()
+    broker.mark(at)
+    async with running(broker, store):
+        await until(lambda: store.buckets[BUCKET].is_built)
+        await until(lambda: position(store) == 3)
+        [report] = read_report(store.buckets[BUCKET].live).values()
+        assert report.records == 0
+        opened(broker, "c")
+        broker.mark(at)
+        await until(lambda: position(store) == 5)
+    assert versions(store) == {"a": 1, "b": 1, "c": 1}
+
+
+async def test_a_log_that_retention_has_emptied_leaves_nothing_to_build() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, "a", "b")
+    [at] = broker.partitions()
+    broker.drop_before(at, 2)
+    async with running(broker, store):
+        await until(lambda: store.buckets[BUCKET].is_built)
+    assert position(store) == 2
