@@ -39,8 +39,8 @@ _LOOKED_AT: Final = 200
 class Size:
     """How much is measured."""
 
-    rounds: int = 5
-    events: int = 30_000
+    rounds: int = 4
+    events: int = 25_000
 
 
 QUICK: Final = Size(rounds=1, events=2_000)

@@ -100,6 +100,7 @@ class Entries:
         self._listings = (*map(_index, projection.indexes), *map(_extreme, extremes))
         self._numbers = tuple(map(_number, numbers))
         self._keeps = bool(self._listings or self._numbers)
+        self._full: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything to keep."""
@@ -112,6 +113,10 @@ class Entries:
     def numbers(self, view: Any | None) -> Mapping[str, int]:
         """What a view adds to counts and totals, by the number's name; a total in units of its last place."""
         return dict(self.move("", None, view).amounts)
+
+    def close_off(self, numbers: Mapping[str, int]) -> None:
+        """From now on refuses what would add to a number (1) or take from it (-1): it has no room left in that direction."""
+        self._full.update(numbers)
 
     def move(self, id: str, old: Any | None, new: Any | None) -> Move:
         """What changes when a view takes another's place.
@@ -130,6 +135,9 @@ class Entries:
             now = None if new is None else number.fed(new)
             if was != now:
                 number.note(was, now, move)
+        for name, amount in move.amounts if self._full else ():
+            if amount * self._full.get(name, 0) > 0:
+                raise ValueError(f"{name!r} has no room for {amount} more: a measure has 63 bits")
         return move
 
 

@@ -81,6 +81,10 @@ class Projector:
         self._entries = Entries(projection)
         self._decode = (decoder or Decoder(projection)).decode
 
+    def close_off(self, numbers: Mapping[str, int]) -> None:
+        """From now on parks what would add to a number (1) or take from it (-1)."""
+        self._entries.close_off(numbers)
+
     def project(
         self,
         outcomes: Sequence[Outcome],

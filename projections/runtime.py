@@ -47,6 +47,10 @@ class Runtime(Protocol):
         """What a batch comes to. `queues` has what waits behind the documents that are flagged PARKED. Never raises."""
         ...
 
+    def close_off(self, numbers: Mapping[str, int]) -> None:
+        """From now on parks what would add to a measure's number (1) or take from it (-1): the store has no room for more."""
+        ...
+
 
 class _ProjectionRuntime:
     timeline_bound = 0
@@ -72,6 +76,9 @@ class _ProjectionRuntime:
     ) -> ChangeSet:
         return self._projector.project(outcomes, documents, queues, _now_ms() if now_ms is None else now_ms)
 
+    def close_off(self, numbers: Mapping[str, int]) -> None:
+        self._projector.close_off(numbers)
+
 
 _PLACED = (Decoded, Ignored, Poison)
 
@@ -93,6 +100,9 @@ class _TimelineRuntime:
         now_ms: int | None = None,
     ) -> ChangeSet:
         return self._projector.project(outcomes)
+
+    def close_off(self, numbers: Mapping[str, int]) -> None:
+        """A timeline has no numbers."""
 
 
 def runtime_of(definition: Definition) -> Runtime:

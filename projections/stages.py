@@ -22,7 +22,7 @@ from projections.quarantine import set_aside
 from projections.record import Outcome
 from projections.runtime import Runtime
 from projections.share import Share, written
-from projections.store.change import Advance, BucketChange, Conflict, Full
+from projections.store.change import Advance, BucketChange, Conflict, Full, Overflow
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket
 from projections.store.port import ProjectorStore
@@ -198,6 +198,11 @@ class Stages:
         match outcome:
             case Conflict(ids=ids):
                 raise ConflictedError(f"{len(ids)} documents of {bucket.tag} were changed by another")
+            case Overflow(measures=measures):
+                self._runtime.close_off({name: 1 if result.deltas[name] > 0 else -1 for name in measures})
+                raise ConflictedError(
+                    f"{', '.join(measures)} of {bucket.tag} would exceed 63 bits: what adds to it is parked"
+                )
             case Full(size=size, id=None):
                 raise QuarantineFullError(f"the quarantine of {bucket.tag} is full: {size} records")
             case Full(size=size, id=id):

@@ -17,7 +17,7 @@ from projections.project import ChangeSet
 from projections.quarantine import QuarantineEntry, coordinates, set_aside
 from projections.record import Outcome
 from projections.runtime import Definition, runtime_of
-from projections.store.change import Applied, BucketChange, Change, Conflict, Full
+from projections.store.change import Applied, BucketChange, Change, Conflict, Full, Overflow
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket
 
@@ -118,6 +118,9 @@ class Mender:
             case Applied():
                 return True
             case Conflict():
+                return False
+            case Overflow(measures=measures):
+                self._runtime.close_off({name: 1 if change.deltas[name] > 0 else -1 for name in measures})
                 return False
             case Full(size=size, id=None):
                 raise StoreError(f"the quarantine is full: {size} records; drop some, or raise HEADRACE_QUARANTINE_MAX")

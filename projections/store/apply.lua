@@ -182,13 +182,16 @@ local function fits(one, other)
 end
 
 -- Raises an error for a number that is none, or would be more than 63 bits.
-local function guard_numbers(keys, first, deltas)
+-- The reply OVERFLOW with the numbers that would exceed 63 bits, else nil: INCRBY must not find out half way.
+local function overflowing(keys, first, deltas)
+  local reply = {'OVERFLOW'}
   for i, delta in ipairs(deltas) do
     local key = keys[first + i - 1]
     local stored = call('GET', key) or '0'
     if not halves(stored) then error({err = 'CORRUPT ' .. key}) end
-    if not fits('0', delta) or not fits(stored, delta) then error({err = 'ERR more than 63 bits at ' .. key}) end
+    if not fits('0', delta) or not fits(stored, delta) then reply[#reply + 1] = i end
   end
+  return #reply > 1 and reply or nil
 end
 
 -- The entries that timelines do not have: per timeline members with their scores, and fields with their values.
@@ -288,7 +291,7 @@ end
 --   queues    = {{item's number, {released place, coordinates, ...}, {queued place, coordinates, entry, ...}}, ...}
 -- ARGV[2]: the guard of each item's base, one behind the other. ARGV[3...]: the items' documents, then messages for the channel.
 -- Answers {APPLIED, documents, set aside, queued, appended}, {FENCED, number, owner}, {REGRESSED, partition, position, ...},
--- {CONFLICT, item's number, ...}, {FULL, size, item's number or 0}.
+-- {CONFLICT, item's number, ...}, {FULL, size, item's number or 0}, {OVERFLOW, delta's number, ...}.
 local function apply(keys, args)
   bind()
   local count, bounds, fence, positions, set_aside, removed, added, deltas, appends, queues, caught, partitions, cleared =
@@ -321,7 +324,8 @@ local function apply(keys, args)
   end
   refusal = full(keys[2], set_aside, cleared, queue_plans, bounds[1], bounds[2])
   if refusal then return refusal end
-  guard_numbers(keys, numbers, deltas)
+  refusal = overflowing(keys, numbers, deltas)
+  if refusal then return refusal end
   for i = lists, numbers - 1 do call('ZCARD', keys[i]) end
   local timeline_plans, appended = plan_timelines(keys, timelines, appends, bounds[3])
   call('HLEN', keys[5])

@@ -23,6 +23,7 @@ from projections.store.change import (
     Fence,
     Fenced,
     Full,
+    Overflow,
     Regressed,
     Standing,
     Waiting,
@@ -130,6 +131,9 @@ def apply_outcome(change: BucketChange, reply: list[Any]) -> ApplyOutcome:
         return Conflict([change.changes[number - 1].id for number in rest])
     if word == b"FENCED":
         return Fenced(Fence(int(rest[0]), rest[1].decode()))
+    if word == b"OVERFLOW":
+        names = list(change.deltas)
+        return Overflow([names[number - 1] for number in rest])
     size, number = rest
     return Full(size, change.changes[number - 1].id if number else None)
 

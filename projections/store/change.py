@@ -154,7 +154,14 @@ class Full:
     id: str | None = None
 
 
-ApplyOutcome = Applied | Fenced | Regressed | Conflict | Full
+@dataclass(frozen=True)
+class Overflow:
+    """Nothing written: these numbers (`keys.measure_list`) would leave the 63 bits and a sign that a measure has."""
+
+    measures: Sequence[str]
+
+
+ApplyOutcome = Applied | Fenced | Regressed | Conflict | Full | Overflow
 
 
 @dataclass(frozen=True)

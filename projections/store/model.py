@@ -22,6 +22,7 @@ from projections.store.change import (
     Fence,
     Fenced,
     Full,
+    Overflow,
     Regressed,
     Waiting,
 )
@@ -86,6 +87,9 @@ def apply(state: BucketState, change: BucketChange, *, quarantine_max: int, queu
         return Conflict(conflicts)
     queued = {item.id: list(_queued(state, item)) for item in change.changes}
     refusal = _full(state, change, queued, quarantine_max, queue_max)
+    if refusal:
+        return refusal
+    refusal = _overflow(state, change)
     if refusal:
         return refusal
     _check_rest(state, change)
@@ -173,11 +177,19 @@ def _full(
     return None
 
 
+def _overflow(state: BucketState, change: BucketChange) -> Overflow | None:
+    if not state.mistyped.isdisjoint(change.deltas):
+        raise StoreMisconfiguredError("the store refused a command: WRONGTYPE")
+    found = [
+        name
+        for name, delta in change.deltas.items()
+        if delta not in _INT64 or state.numbers.get(name, 0) + delta not in _INT64
+    ]
+    return Overflow(found) if found else None
+
+
 def _check_rest(state: BucketState, change: BucketChange) -> None:
-    for name, delta in change.deltas.items():
-        if delta not in _INT64 or state.numbers.get(name, 0) + delta not in _INT64:
-            raise StoreMisconfiguredError(f"the store refused a command: more than 63 bits at {name!r}")
-    if not state.mistyped.isdisjoint((*change.removed, *change.added, *change.deltas)):
+    if not state.mistyped.isdisjoint((*change.removed, *change.added)):
         raise StoreMisconfiguredError("the store refused a command: WRONGTYPE")
     if change.appends and change.timeline_bound < 1:
         raise StoreMisconfiguredError("the store refused a command: a timeline without a bound")

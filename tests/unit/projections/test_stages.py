@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from projections import Projection, consume, stages
+from projections import Measure, Projection, consume, stages
 from projections.consume import Consumer
 from projections.lag import read_report
 from projections.log.memory import MemoryBroker, MemoryLog
@@ -17,7 +17,7 @@ from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
 from projections.telemetry import Instruments
-from tests.unit.projections.samples import carts, evolve, record
+from tests.unit.projections.samples import CartView, carts, evolve, record
 from tests.unit.projections.test_consume import BUCKET, opened, position, publish, renamed, running, until, versions
 from tests.unit.projections.test_ownership import Member, StallingStore, filled, together
 
@@ -198,3 +198,28 @@ async def test_a_log_that_retention_has_emptied_leaves_nothing_to_build() -> Non
     async with running(broker, store):
         await until(lambda: store.buckets[BUCKET].is_built)
     assert position(store) == 2
+
+
+async def test_a_measure_without_room_parks_the_rows_that_would_add_to_it_and_no_others() -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    counted = Projection(
+        name="carts",
+        version=1,
+        topics=["shop.carts"],
+        aggregate="cart",
+        evolve=evolve,
+        measures=[Measure[CartView]("carts_of", "count", by="owner")],
+    )
+    store.buckets[BUCKET].numbers["m:carts_of:ann"] = 2**63 - 3
+    opened(broker, "a", "b", "c", "d")
+    renamed(broker, "c", 2, "bob")
+    publish(broker, record(id="e", data={"owner": "cleo", "at": "2024-05-01T12:00:00Z", "items": []}))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        consumer = Consumer(counted, MemoryLog(broker), store, instruments=Instruments(), batch_records=1)
+        task = group.create_task(consumer.run())
+        await until(lambda: position(store) == 6)
+        consumer.stop()
+        await task
+    assert versions(store) == {"a": 1, "b": 1, "c": 0, "d": 0, "e": 1}
+    assert store.buckets[BUCKET].numbers == {"m:carts_of:ann": 2**63 - 1, "m:carts_of:cleo": 1}
+    assert {json.loads(entry)["cause"] for entry in store.buckets[BUCKET].quarantine.values()} == {"evolve", "behind"}
