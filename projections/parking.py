@@ -14,12 +14,15 @@ import msgspec
 
 from projections.quarantine import read_entry, waiting
 from projections.record import DETAIL_CHARACTERS, Decoded, Ignored, Outcome, Poison, Record
-from projections.store.change import Waiting
+from projections.store.change import UNREAD, Waiting
 
 At: TypeAlias = tuple[int, int]
 """(epoch, version)."""
 
 Versioned: TypeAlias = Decoded | Ignored
+
+MAX_WANTED: Final = 32
+"""Entries that are read at a time: some 40 MB of the largest."""
 
 _PLACE_EPOCH: Final = slice(0, 10)
 _PLACE_VERSION: Final = slice(11, 21)
@@ -34,6 +37,7 @@ class Queue:
         self._fresh: dict[At, tuple[Poison, Versioned | None]] = {}
         self._order = sorted(self._stored)
         self._released: list[Waiting] = []
+        self._wanted: list[str] = []
 
     @property
     def has_changed(self) -> bool:
@@ -48,9 +52,15 @@ class Queue:
         return list(self._order)
 
     def usable(self, at: At) -> Versioned | None:
-        """What waits at a version, decoded (a stored one anew, as the code may have been mended); None when that fails."""
+        """What waits at a version, decoded (a stored one anew, as the code may have been mended); None when that fails.
+
+        None, too, when its entry was not read: it is then wanted, with as many behind it as were read already.
+        """
         if at in self._fresh:
             return self._fresh[at][1]
+        if self._stored[at].entry == UNREAD:
+            self._want(at)
+            return None
         try:
             found = self._decode(read_entry(self._stored[at].entry).record())
         except msgspec.DecodeError:
@@ -59,10 +69,21 @@ class Queue:
             return found
         return None
 
+    def _want(self, at: At) -> None:
+        """Once more as many as before: a bad record at the head costs one entry, and a long run few questions."""
+        waiting = [self._stored[place] for place in self._order if place >= at and place in self._stored]
+        read = sum(1 for item in self._stored.values() if item.entry != UNREAD)
+        unread = [item.coordinates for item in waiting if item.entry == UNREAD]
+        self._wanted += unread[: min(max(1, read), MAX_WANTED)]
+
+    def wanted(self) -> list[str]:
+        """Coordinates of entries without which it cannot be said how far the queue drains: read them, and fold again."""
+        return self._wanted
+
     def park(self, at: At, why: Poison, usable: Versioned | None) -> bool:
         """Keeps a record; `usable` is what it decodes to, None when it does not. False when its version waits already."""
         if at in self._fresh or at in self._stored:
-            if usable is None or self.usable(at) is not None:
+            if usable is None or self.usable(at) is not None or self._wanted:
                 return False
             self._release(at)
         else:

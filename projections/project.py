@@ -33,7 +33,7 @@ class ChangeSet:
 
     `removed` and `added` are members by list, `deltas` what is added by number; `appends` are for timelines. `set_aside` are
     records of no aggregate; `parked` says of each record that waits from now on why it does. `released` counts those that no
-    longer do.
+    longer do. `wanted` are coordinates of entries that were UNREAD and are due: with any of them, nothing else of it counts.
     """
 
     changes: list[Change] = field(default_factory=list[Change])
@@ -45,6 +45,7 @@ class ChangeSet:
     parked: list[Poison] = field(default_factory=list[Poison])
     released: int = 0
     duplicates: int = 0
+    wanted: list[str] = field(default_factory=list[str])
 
     @property
     def queued(self) -> int:
@@ -177,8 +178,8 @@ class Projector:
         return aggregate.queue
 
     def _drain(self, aggregate: _Aggregate, queue: Queue) -> None:
-        """Folds what waits as far as it is due and can be used; on a state topic whatever can be used."""
-        for at in queue.places():
+        """Folds what waits as far as it is due and can be used; on a state topic the newest, if it can."""
+        for at in queue.places()[-1:] if self._state else queue.places():
             if self._is_due(at, aggregate):
                 outcome = queue.usable(at)
                 if outcome is not None and self._fold(outcome, aggregate) is None:
@@ -244,6 +245,8 @@ def _tell(aggregate: _Aggregate, now_ms: int, result: ChangeSet) -> None:
     flags = was | PARKED if queue else was & ~PARKED
     queued: Sequence[Waiting] = ()
     released: Sequence[Waiting] = ()
+    if queue is not None:
+        result.wanted += queue.wanted()
     if queue is not None and queue.has_changed:
         queued, released = queue.queued(now_ms), queue.released()
         result.parked += queue.parked()

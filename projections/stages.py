@@ -22,7 +22,7 @@ from projections.quarantine import set_aside
 from projections.record import Outcome
 from projections.runtime import Runtime
 from projections.share import Share, written
-from projections.store.change import Advance, BucketChange, Conflict, Full, Overflow
+from projections.store.change import Advance, BucketChange, Conflict, Full, Overflow, Waiting
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket
 from projections.store.port import ProjectorStore
@@ -125,8 +125,12 @@ class Stages:
             await self._folded.join()  # what waits behind them may be about to change
             documents = await self._documents(bucket, list(documents))
             parked = [id for id, document in documents.items() if document is not None and document.flags & PARKED]
-        queues = dict(zip(parked, await self._store.queued(bucket, parked), strict=True)) if parked else {}
+        queues = dict(zip(parked, await self._store.queue_places(bucket, parked), strict=True)) if parked else {}
         result = self._runtime.project(outcomes, documents, queues)
+        while result.wanted:
+            entries = dict(zip(result.wanted, await self._store.entries(bucket, result.wanted), strict=True))
+            queues = {id: _with_entries(queue, entries) for id, queue in queues.items()}
+            result = self._runtime.project(outcomes, documents, queues)
         self._burst.add(outcomes, result)
         unwritten = self._unwritten[bucket]
         for change in result.changes:
@@ -223,3 +227,9 @@ class Stages:
         async with asyncio.TaskGroup() as group:
             tasks = {number: group.create_task(do(self._buckets[number], item)) for number, item in work.items()}
         return {self._buckets[number]: task.result() for number, task in tasks.items()}
+
+
+def _with_entries(queue: Sequence[Waiting], entries: Mapping[str, bytes | None]) -> list[Waiting]:
+    """A queue with the entries that were read; a place whose record is gone is vacant."""
+    filled = [(item, entries.get(item.coordinates, item.entry)) for item in queue]
+    return [item._replace(entry=entry) for item, entry in filled if entry is not None]

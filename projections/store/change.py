@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from projections.log.port import Partition
 from projections.store.document import Document
@@ -21,10 +21,14 @@ class Fence(NamedTuple):
     owner: str
 
 
+UNREAD: Final = b""
+"""Stands for an entry that was not asked for: a thousand may wait, of a megabyte each, and few of them are due."""
+
+
 class Waiting(NamedTuple):
     """A record that waits behind the document of its aggregate: `place` is `keys.queue_place` of its version.
 
-    `entry` is the JSON that the quarantine keeps of it at `coordinates`.
+    `entry` is the JSON that the quarantine keeps of it at `coordinates`, UNREAD where only the order was asked for.
     """
 
     place: str

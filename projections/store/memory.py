@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from projections.errors import RebuildingError, StoreError, StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
 from projections.store import model, page
-from projections.store.change import Applied, ApplyOutcome, BucketChange, Fence, Standing, Waiting
+from projections.store.change import UNREAD, Applied, ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
 from projections.store.keys import SEPARATOR, Bucket, index_list, measure_list, member_id
 from projections.store.model import BucketState
@@ -84,6 +84,15 @@ class MemoryStore:
     async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
         self._answer()
         return [self.buckets[bucket].queue(id) for id in ids]
+
+    async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        self._answer()
+        queues = self.buckets[bucket].queues
+        return [sorted(Waiting(place, at, UNREAD) for place, at in queues.get(id, {}).items()) for id in ids]
+
+    async def entries(self, bucket: Bucket, coordinates: Sequence[str]) -> list[bytes | None]:
+        self._answer()
+        return [self.buckets[bucket].quarantine.get(at) for at in coordinates]
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         self._answer()

@@ -53,6 +53,14 @@ class ProjectorStore(Protocol):
         """What waits behind each of these aggregates, lowest version first. One round trip."""
         ...
 
+    async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        """The same with all entries UNREAD, also of places whose record is gone."""
+        ...
+
+    async def entries(self, bucket: Bucket, coordinates: Sequence[str]) -> list[bytes | None]:
+        """What the quarantine keeps at these coordinates; None where it keeps nothing. One round trip."""
+        ...
+
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         """Writes all or nothing; on success publishes the changed (id, epoch, version) on the bucket's channel.
 

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
 from projections.log.port import Partition
 from projections.store import calls, reading
-from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
+from projections.store.change import UNREAD, ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.cluster import ClusterLink
 from projections.store.document import Document
 from projections.store.faults import AWAY, answering, lacks_functions, told, translated
@@ -107,6 +107,20 @@ class RedisStore:
         keys = (bucket.quarantine, *(bucket.queue(id) for id in ids))
         [replies] = await self._batch([Command(keys[0], ("FCALL_RO", self._library.queued, len(keys), *keys))])
         return [calls.waiting(reply) for reply in replies]
+
+    async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        replies = await self._batch([Command(bucket.queue(id), ("HGETALL", bucket.queue(id))) for id in ids])
+        return [
+            sorted(Waiting(place.decode(), at.decode(), UNREAD) for place, at in calls.pairs(reply))
+            for reply in replies
+        ]
+
+    async def entries(self, bucket: Bucket, coordinates: Sequence[str]) -> list[bytes | None]:
+        if not coordinates:
+            return []
+        key = bucket.quarantine
+        [values] = await self._batch([Command(key, ("HMGET", key, *coordinates))])
+        return list(values)
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         [reply] = await self._batch([self._apply(change)])

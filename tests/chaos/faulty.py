@@ -95,6 +95,12 @@ class FaultyStore:
     async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
         return await self._through(lambda: self._store.queued(bucket, ids))
 
+    async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        return await self._through(lambda: self._store.queue_places(bucket, ids))
+
+    async def entries(self, bucket: Bucket, coordinates: Sequence[str]) -> list[bytes | None]:
+        return await self._through(lambda: self._store.entries(bucket, coordinates))
+
     async def apply(self, change: BucketChange) -> ApplyOutcome:
         return await self._through(lambda: self._watch.applying(change, self._store.apply(change)))
 

@@ -364,7 +364,7 @@ _FOLD: Final = (
     Guard(
         "a mended record takes the place of a broken one",
         "projections/parking.py",
-        "if usable is None or self.usable(at) is not None:",
+        "if usable is None or self.usable(at) is not None or self._wanted:",
         "if True:",
         "a version that was published again in a good form is taken for a duplicate",
         (UNIT + "test_parking.py",),

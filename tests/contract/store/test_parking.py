@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from projections.store.change import Advance, Applied, BucketChange, Change, Conflict, Full, SetAside, Waiting
+from projections.store.change import UNREAD, Advance, Applied, BucketChange, Change, Conflict, Full, SetAside, Waiting
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket, queue_place
 from tests.contract.store.conftest import P0, Dump, Store
@@ -25,6 +25,11 @@ async def test_what_waits_is_answered_lowest_version_first(store: Store, bucket:
     records = [waiting(10, entry=b'{"v":10}'), waiting(9), waiting(2, epoch=1)]
     assert await store.apply(BucketChange(bucket, [park("a", *records)])) == Applied(1, queued=3)
     assert await store.queued(bucket, ["b", "a"]) == [[], [waiting(9), records[0], records[2]]]
+    found = [waiting(9), records[0], records[2]]
+    assert await store.queue_places(bucket, ["b", "a"]) == [[], [item._replace(entry=UNREAD) for item in found]]
+    places = [item.coordinates for item in found]
+    assert await store.entries(bucket, [*places, "orders/7/7"]) == [*(item.entry for item in found), None]
+    assert await store.entries(bucket, []) == []
     assert await store.documents(bucket, ["a"]) == [NONE]
     assert await store.quarantined(bucket) == {record.coordinates: record.entry for record in records}
 

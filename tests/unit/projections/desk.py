@@ -71,9 +71,12 @@ class Counter:
         [found] = await self.store.documents(self.bucket(id), [id])
         return found
 
-    async def say(self, *words: str) -> Said:
-        """Gives a `quarantine` command. Raises what it raises."""
-        said = Said(0)
+    async def say(self, *words: str, out: list[str] | None = None) -> Said:
+        """Gives a `quarantine` command; nobody is there to ask when there are no `answers`. Raises what it raises.
+
+        `out` gets the standard output of a command that fails, too.
+        """
+        said = Said(0, [] if out is None else out)
         answers = self.answers
 
         def ask(question: str) -> bool:

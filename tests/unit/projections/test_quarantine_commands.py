@@ -196,7 +196,7 @@ async def test_retry_of_nothing() -> None:
 
 async def test_drop_of_a_bad_record_keeps_the_view_and_lets_the_queue_go_on() -> None:
     counter = await a_cart_behind_a_bad_record()
-    said = await counter.say("drop", "carts", "c-1")
+    said = await counter.say("drop", "carts", "c-1", "--yes")
     assert said.code == 0
     assert (said.json["id"], said.json["ignoredFrom"], said.json["ignoredTo"]) == ("c-1", 2, 2)
     [gone] = said.json["records"]
@@ -211,7 +211,7 @@ async def test_drop_of_a_bad_record_keeps_the_view_and_lets_the_queue_go_on() ->
 async def test_drop_of_a_first_record_leaves_no_view() -> None:
     counter = Counter(carts)
     await counter.feed(record("c-1", 1, data={}))
-    await counter.say("drop", "carts", "c-1")
+    await counter.say("drop", "carts", "c-1", "--yes")
     document = await counter.document("c-1")
     assert document is not None
     assert (document.version, document.view, document.flags) == (1, None, 0)
@@ -219,7 +219,7 @@ async def test_drop_of_a_first_record_leaves_no_view() -> None:
 
 async def test_drop_of_a_gap_counts_it_as_ignored_up_to_the_first_that_waits() -> None:
     counter = await a_cart_with_a_gap()
-    said = await counter.say("drop", "carts", "c-1")
+    said = await counter.say("drop", "carts", "c-1", "--yes")
     assert said.json["records"] == []
     assert (said.json["ignoredFrom"], said.json["ignoredTo"]) == (2, 3)
     assert "now at version 4, still parked: version 5 is missing; 1 record waiting" in said.told[0]
@@ -230,7 +230,7 @@ async def test_drop_of_a_gap_counts_it_as_ignored_up_to_the_first_that_waits() -
 
 async def test_drop_of_all_that_is_missing() -> None:
     counter = await a_cart_with_a_gap()
-    said = await counter.say("drop", "carts", "c-1", "--all-missing")
+    said = await counter.say("drop", "carts", "c-1", "--all-missing", "--yes")
     assert len(said.out) == 2
     assert said.told[-1].endswith("now at version 6, not parked any more")
     document = await counter.document("c-1")
@@ -240,7 +240,7 @@ async def test_drop_of_all_that_is_missing() -> None:
 
 async def test_what_was_given_up_changes_nothing_when_it_comes_after_all() -> None:
     counter = await a_cart_with_a_gap()
-    await counter.say("drop", "carts", "c-1", "--all-missing")
+    await counter.say("drop", "carts", "c-1", "--all-missing", "--yes")
     before = await counter.document("c-1")
     await counter.feed(renamed(2, owner="late", offset=7), renamed(5, owner="late", offset=8), bad(3, offset=9))
     assert await counter.document("c-1") == before
@@ -252,7 +252,7 @@ async def test_a_gap_at_the_start_of_an_epoch_starts_anew() -> None:
     await counter.feed(opened(), record("c-1", 3, "other.team.Renamed", {"owner": "new"}, epoch=2, offset=1))
     [row] = (await counter.say("list", "--json")).json["parked"]
     assert (row["epoch"], row["firstEpoch"], row["missingFrom"], row["missingTo"]) == (0, 2, 1, 2)
-    said = await counter.say("drop", "carts", "c-1")
+    said = await counter.say("drop", "carts", "c-1", "--yes")
     assert said.told == [
         "versions 1 to 2 given up; c-1: 1 record taken, now at version 3 of epoch 2, not parked any more"
     ]
@@ -265,11 +265,11 @@ async def test_a_gap_at_the_start_of_an_epoch_starts_anew() -> None:
 async def test_all_missing_stops_at_a_record_that_cannot_be_used() -> None:
     counter = Counter(carts)
     await counter.feed(opened(), bad(3, offset=1), renamed(5, offset=2))
-    said = await counter.say("drop", "carts", "c-1", "--all-missing")
+    said = await counter.say("drop", "carts", "c-1", "--all-missing", "--yes")
     assert len(said.out) == 1
     assert "still parked: version 3 cannot be used" in said.told[-1]
     with pytest.raises(OperatorError, match="does not wait for a missing version"):
-        await counter.say("drop", "carts", "c-1", "--all-missing")
+        await counter.say("drop", "carts", "c-1", "--all-missing", "--yes")
 
 
 async def test_drop_of_a_waiting_record_by_coordinates_leaves_the_gap() -> None:
@@ -277,8 +277,8 @@ async def test_drop_of_a_waiting_record_by_coordinates_leaves_the_gap() -> None:
     counter = Counter(carts)
     await counter.feed(opened(), renamed(2_000_000_000, offset=1))
     with pytest.raises(OperatorError, match=r"drop it by its coordinates, shop.carts/0/1"):
-        await counter.say("drop", "carts", "c-1")
-    said = await counter.say("drop", "carts", "shop.carts/0/1")
+        await counter.say("drop", "carts", "c-1", "--yes")
+    said = await counter.say("drop", "carts", "shop.carts/0/1", "--yes")
     assert said.json["ignoredFrom"] is None
     assert said.told[0].startswith("shop.carts/0/1: removed; c-1: 0 records taken, now at version 1, not parked")
     await counter.feed(renamed(2, offset=2))
@@ -291,8 +291,8 @@ async def test_drop_of_a_loose_record() -> None:
     counter = Counter(carts)
     await counter.feed(broken_headers(8), broken_headers(9))
     with pytest.raises(OperatorError, match=r"by their coordinates: shop.carts/0/8, shop.carts/0/9"):
-        await counter.say("drop", "carts", "c-9")
-    said = await counter.say("drop", "carts", "shop.carts/0/8")
+        await counter.say("drop", "carts", "c-9", "--yes")
+    said = await counter.say("drop", "carts", "shop.carts/0/8", "--yes")
     assert said.json["records"][0]["coordinates"] == "shop.carts/0/8"
     assert said.told == ["shop.carts/0/8: removed"]
     assert [row["coordinates"] for row in (await counter.say("list", "--json")).json["loose"]] == ["shop.carts/0/9"]
@@ -306,7 +306,7 @@ async def test_drop_on_a_state_topic_moves_the_version_over_it() -> None:
     await counter.feed(good, wrong)
     [row] = (await counter.say("list", "--json")).json["parked"]
     assert (row["missingFrom"], row["cause"], row["firstVersion"]) == (None, "body", 4)
-    await counter.say("drop", "cart_states", "c-1")
+    await counter.say("drop", "cart_states", "c-1", "--yes")
     document = await counter.document("c-1")
     assert document is not None
     assert (document.version, document.flags) == (4, 0)
@@ -321,6 +321,24 @@ async def test_drop_asks_a_person_first() -> None:
     assert (await counter.say("list", "--json")).json["parked"]
     counter.answers = []
     assert (await counter.say("drop", "carts", "c-1", "--yes")).code == 0
+
+
+@pytest.mark.parametrize("words", [["c-1"], ["c-1", "--all-missing"], ["shop.carts/0/2"], ["shop.carts/0/9"]])
+async def test_drop_is_refused_where_nobody_can_be_asked(words: list[str]) -> None:
+    """A `--yes` that was forgotten in a script: nothing is printed that would say it is gone."""
+    counter = await a_cart_with_a_gap()
+    await counter.feed(broken_headers())
+    before, document = (await counter.say("list", "--json")).json, await counter.document("c-1")
+    written: list[str] = []
+    with pytest.raises(OperatorError, match=r"nothing was dropped: .*--yes"):
+        await counter.say("drop", "carts", *words, out=written)
+    assert written == []
+    assert ((await counter.say("list", "--json")).json, await counter.document("c-1")) == (before, document)
+
+
+async def test_a_name_that_leads_nowhere_is_told_before_a_yes_is_asked_for() -> None:
+    with pytest.raises(OperatorError, match="nothing set aside for 'c-7'"):
+        await (await a_cart_with_a_gap()).say("drop", "carts", "c-7")
 
 
 # -- beside a worker
@@ -362,7 +380,7 @@ async def test_a_drop_is_not_done_when_what_blocks_has_changed() -> None:
 
     counter.store.documents = late  # type: ignore[method-assign]
     with pytest.raises(OperatorError, match="has changed meanwhile"):
-        await counter.say("drop", "carts", "c-1")
+        await counter.say("drop", "carts", "c-1", "--yes")
     document = await counter.document("c-1")
     assert document is not None
     assert document.version == 2
@@ -371,7 +389,7 @@ async def test_a_drop_is_not_done_when_what_blocks_has_changed() -> None:
 async def test_a_store_that_is_away_is_its_own_error() -> None:
     counter = await a_cart_behind_a_bad_record()
     counter.store.available = False
-    for words in (["list"], ["show", "carts", "c-1"], ["retry", "carts", "--all"], ["drop", "carts", "c-1"]):
+    for words in (["list"], ["show", "carts", "c-1"], ["retry", "carts", "--all"], ["drop", "carts", "c-1", "--yes"]):
         with pytest.raises(StoreUnavailableError):
             await counter.say(*words)
 

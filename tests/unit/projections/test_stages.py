@@ -223,3 +223,40 @@ async def test_a_measure_without_room_parks_the_rows_that_would_add_to_it_and_no
     assert versions(store) == {"a": 1, "b": 1, "c": 0, "d": 0, "e": 1}
     assert store.buckets[BUCKET].numbers == {"m:carts_of:ann": 2**63 - 1, "m:carts_of:cleo": 1}
     assert {json.loads(entry)["cause"] for entry in store.buckets[BUCKET].quarantine.values()} == {"evolve", "behind"}
+
+
+class ShelfStore(MemoryStore):
+    """Remembers how many entries of queues were read."""
+
+    shown = 0
+
+    async def entries(self, bucket: Bucket, coordinates: Sequence[str]) -> list[bytes | None]:
+        self.shown += len(coordinates)
+        return await super().entries(bucket, coordinates)
+
+
+async def test_of_a_long_queue_only_what_is_due_is_read() -> None:
+    broker, store = MemoryBroker(), ShelfStore()
+    opened(broker, "a")
+    for version in range(3, 203):
+        renamed(broker, "a", version, f"owner-{version}")
+    async with running(broker, store, batch_records=1):
+        await until(lambda: position(store) == 201)
+        assert store.shown == 0, "a gap needs no entry to be told"
+        renamed(broker, "a", 2)
+        await until(lambda: versions(store) == {"a": 202})
+    assert 200 <= store.shown <= 240
+    assert store.buckets[BUCKET].quarantine == {}
+    assert json.loads(store.buckets[BUCKET].documents["a"].view or b"")["owner"] == "owner-202"
+
+
+async def test_behind_a_bad_record_only_that_is_read_again() -> None:
+    broker, store = MemoryBroker(), ShelfStore()
+    opened(broker, "a")
+    broken(broker, "a", 2)
+    for version in range(3, 53):
+        renamed(broker, "a", version)
+    async with running(broker, store, batch_records=1):
+        await until(lambda: position(store) == 52)
+    assert store.shown <= 51
+    assert len(store.buckets[BUCKET].quarantine) == 51
