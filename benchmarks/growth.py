@@ -1,7 +1,7 @@
 """P8: what an event and a request cost as the stored data grows from ten thousand rows to a million.
 
 Invariants: both stores of rows are there at once and take turns: a few rows in one projection, many in another that is declared
-alike, with an index per customer and one list of all rows. Every event is of another aggregate that is stored already, at random.
+alike, with an index per customer and one list of all rows. Every event is of another aggregate that is stored already, at random, and moves its row in both lists.
 What is compared is CPU time, of the projector and of Valkey, and of the reader that the gateway has.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.projector import RunningProjector, running_projectors
 from benchmarks.servers import Servers, store_and_broker
 from benchmarks.stored import PROJECTIONS
 from benchmarks.topic import filler
-from benchmarks.workload import CUSTOMERS, ids, stored_events
+from benchmarks.workload import CUSTOMERS, ids, stored_event
 from projections.errors import StoreError
 from projections.store.keys import Bucket
 from projections.store.port import DocumentKey, PageQuery
@@ -35,6 +35,8 @@ SIDES: Final = ("few", "many")
 PAGE_ROWS: Final = 20
 DOCUMENTS: Final = 20
 """That a request reads by their ids, beside two pages."""
+LATER: Final = 7 * CUSTOMERS
+"""Milliseconds by which an event moves its row on, in the lists that it is in."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ async def _events(
     turns = {name: _Turns(rows[name], chosen) for name in SIDES}
     for _ in range(size.rounds):
         for name in SIDES:
-            entries = [entry for id, version in turns[name].take(size.events) for entry in stored_events([id], version)]
+            entries = [
+                stored_event(id, version, int(id.removeprefix("o-")) + version * LATER)
+                for id, version in turns[name].take(size.events)
+            ]
             with pinned({0: LOAD_CORE}):
                 found[name].append(await projectors[name].read(entries))
     return found

@@ -32,7 +32,12 @@ def ids(count: int, *, first: int = 0) -> list[str]:
 def stored_events(aggregates: Iterable[str], version: int, size: int = EVENT_BYTES) -> Iterator[Entry]:
     """An event of `stored.Stored` for each aggregate, `size` bytes of JSON."""
     for number, id in enumerate(aggregates):
-        yield _entry("benchmark.Stored", id, version, number, body(id, version, number, size))
+        yield stored_event(id, version, number, size)
+
+
+def stored_event(id: str, version: int, number: int, size: int = EVENT_BYTES) -> Entry:
+    """One of them; customer, time and amounts follow from `number`."""
+    return _entry("benchmark.Stored", id, version, number, body(id, version, number, size))
 
 
 def body(id: str, version: int, number: int, size: int = EVENT_BYTES) -> bytes:

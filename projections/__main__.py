@@ -19,7 +19,7 @@ from projections.operate.arguments import parser
 from projections.operate.commands import DONE, Desk, quarantine
 from projections.operate.live import status
 from projections.runtime import Definition
-from projections.settings import GATEWAY_NAMES, WorkerSettings, read
+from projections.settings import StoreSettings, WorkerSettings, projector_settings
 from projections.worker import open_store, run, selected, stop_signals
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -29,14 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     asked = parser().parse_args(arguments)
     try:
-        settings = read(WorkerSettings, os.environ, elsewhere=GATEWAY_NAMES)
+        settings = projector_settings(os.environ, runs=asked.command == "run")
         sources = selected(PROJECTIONS, settings.projections)
     except (DefinitionError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, stream=sys.stderr)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # every outage is told once, by the consumer that meets it
-    command = _run(settings, sources) if asked.command == "run" else _operate(asked, settings, sources)
+    command = _run(settings, sources) if isinstance(settings, WorkerSettings) else _operate(asked, settings, sources)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(command)
@@ -65,7 +65,7 @@ async def _run(settings: WorkerSettings, sources: Sequence[Definition]) -> int:
     return DONE
 
 
-async def _operate(asked: argparse.Namespace, settings: WorkerSettings, sources: Sequence[Definition]) -> int:
+async def _operate(asked: argparse.Namespace, settings: StoreSettings, sources: Sequence[Definition]) -> int:
     store = open_store(settings)
     try:
         if asked.command == "quarantine":
@@ -90,7 +90,7 @@ def _desk() -> Desk:
     return Desk(
         out=lambda text: print(text, flush=True),
         told=lambda text: print(text, file=sys.stderr, flush=True),
-        ask=_ask if sys.stdin.isatty() else None,
+        ask=_ask if sys.stdin and sys.stdin.isatty() else None,  # None: it was closed
     )
 
 

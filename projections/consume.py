@@ -92,6 +92,7 @@ class Consumer:
         self._share: Share | None = None
         self._next: Mapping[Partition, int] = {}
         self._is_lost = False
+        self._one_by_one = 0
         self._failures = 0
         self._told_due_s = self._commit_due_s = 0.0
 
@@ -119,6 +120,7 @@ class Consumer:
                 self._instruments.setbacks.add(1, {**self._attributes, "error": type(error).__name__})
                 logger.warning("%s: %s", self.name, error)
             except (QuarantineFullError, FailureBurstError) as error:
+                self._one_by_one = self._batch_records if isinstance(error, QuarantineFullError) else 0
                 await self._rest(error)
                 continue
             except (LogError, StoreError) as error:
@@ -179,6 +181,7 @@ class Consumer:
             self._burst.clear()
         self._commit_due_s = time.monotonic() + COMMIT_S
         self.assigned.set()
+        self._progress.passed_by(share)
         stages = Stages(
             self._runtime,
             self._log,
@@ -187,10 +190,12 @@ class Consumer:
             burst=self._burst,
             progress=self._progress,
             batch_records=self._batch_records,
+            one_by_one=self._one_by_one,
             tick_s=TICK_S,
             tick=lambda: self._tick(share),
             should_end=lambda: self._stopping.is_set() or self._log.is_revoked or self._is_lost,
         )
+        self._one_by_one = 0
         try:
             await stages.run()
         except ExceptionGroup as group:

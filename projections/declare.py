@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, dataclass_
 import msgspec
 from msgspec.structs import replace
 
+from projections.arguments import check_type
 from projections.errors import DefinitionError
 from projections.index import Index, check_indexes
 from projections.measure import Measure, check_measures
@@ -122,12 +123,15 @@ class Projection(Generic[V, E]):
     def __post_init__(self) -> None:
         where = f"Projection {self.name!r}"
         for label, value in (("name", self.name), ("aggregate", self.aggregate)):
+            check_type(value, str, label, where)
             if not NAME.match(value):
                 raise DefinitionError(
                     f"{label} {value!r} is not a plain name", where=where, mend="use a-z, 0-9 and _, at most 63"
                 )
+        check_type(self.version, int, "version", where)
         if not 1 <= self.version < 2**31:
             raise DefinitionError(f"version {self.version} is out of range", where=where, mend="count from 1")
+        check_type(self.state, bool, "state", where)
         check_topics(self.topics, where)
         view, events = _fold_types(self.evolve, where)
         object.__setattr__(self, "view", view)
@@ -136,7 +140,7 @@ class Projection(Generic[V, E]):
         for event in events.values():
             struct_fields(event, where=f"{where}, event {event.__name__}")
         check_indexes(self.indexes, struct_fields(view, where=where), view.__name__, where)
-        check_measures(self.measures, self.indexes, struct_fields(view, where=where), view.__name__, where)
+        check_measures(self.measures, self.indexes, struct_fields(view, where=where), view, where)
         upcasts_of(self.upcasts, events, Event, where)
         _check_order(self.version_of, self.state, where)
 
@@ -158,6 +162,7 @@ class Projection(Generic[V, E]):
 def _check_order(version_of: str | None, state: bool, where: str) -> None:
     if version_of is None:
         return
+    check_type(version_of, str, "version_of", where)
     if not _ATTRIBUTE.match(version_of):
         mend = 'name a CloudEvents attribute without its prefix, a-z and 0-9, such as "time"'
         raise DefinitionError(f"version_of {version_of!r} is no attribute", where=where, mend=mend)
@@ -174,6 +179,8 @@ def check_topics(topics: Sequence[str], where: str) -> None:
     mend = "name the topics that carry the aggregate's records, as a list"
     if isinstance(topics, str):
         raise DefinitionError("topics is a text: each of its letters would be a topic", where=where, mend=mend)
+    if not isinstance(topics, Sequence):
+        raise DefinitionError(f"topics is {topics!r}, not a list", where=where, mend=mend)
     if not topics:
         raise DefinitionError("no topics", where=where, mend=mend)
     for number, topic in enumerate(topics):
@@ -215,6 +222,8 @@ def _fold_types(evolve: Callable[..., Any], where: str) -> tuple[Any, dict[str, 
     views = [kind for kind in members(first) if kind is not type(None)]
     if len(views) != 1 or not (isinstance(views[0], type) and issubclass(views[0], View)):
         raise DefinitionError(f"{fold} folds no single View", where=where, mend=_FOLD)
+    if len(views) == len(members(first)):
+        raise DefinitionError(f"{fold} does not take None, which it gets before the first event", where=where, mend=_FOLD)
     if not set(members(result)) <= {views[0], type(None)}:
         raise DefinitionError(f"{fold} returns something else than its view", where=where, mend=_FOLD)
     events: dict[str, Any] = {}

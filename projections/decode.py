@@ -116,12 +116,14 @@ class Decoder:
             if (time := attributes.get("ce_time")) is not None:
                 time_ms = envelope.time_ms(time)
             reader = self._reader(attributes, kind)
-            if data is None:
+            if record.value is None:
                 if not self._state:
                     raise UnusableError("tombstone", "a null value on a topic of domain events")
                 return Decoded(id, epoch, version, time_ms, None, record)
             if reader is None:
                 return Ignored(id, epoch, version, time_ms, record)
+            if data is None:
+                raise UnusableError("body", "a structured CloudEvent without data: only a record with a null value deletes")
             return Decoded(id, epoch, version, time_ms, _event(reader, data), record)
         except UnusableError as refusal:
             return Poison(refusal.cause, refusal.detail, record, id, epoch, version, time_ms)

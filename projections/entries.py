@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Context, Decimal
-from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from projections.arguments import is_key_type
 from projections.declare import Index, Projection
 from projections.measure import Measure
 from projections.store.keys import SEPARATOR, Entry, filter_text, index_list, measure_list, sort_text
@@ -31,7 +30,6 @@ CACHED: Final = 4096
 _sorted = lru_cache(maxsize=CACHED, typed=True)(sort_text)
 _text = lru_cache(maxsize=CACHED, typed=True)(filter_text)
 _EXACT: Final = Context(prec=60)
-_KEY_TYPES: Final = (str, int, date, Enum)
 
 
 class Move(NamedTuple):
@@ -221,11 +219,15 @@ def _fed(measure: Measure[Any]) -> Callable[[Any], tuple[Any, Any] | None]:
         return fed_plainly
     by: Callable[[Any], Any] = attrgetter(measure.by) if isinstance(measure.by, str) else _checked(measure)
     of: Callable[[Any], Any] = attrgetter(measure.of) if measure.of else lambda view: 1
-    where = measure.where
+    where, name = measure.where, measure.name
 
     def fed(view: Any) -> tuple[Any, Any] | None:
-        if where is not None and not where(view):
-            return None
+        if where is not None:
+            counts = where(view)
+            if counts is False:
+                return None
+            if counts is not True:
+                raise TypeError(f"`where` of measure {name!r} returned a {type(counts).__name__}, not a bool")
         key = by(view)
         value = of(view)
         return None if key is None or value is None else (key, value)
@@ -238,7 +240,7 @@ def _checked(measure: Measure[Any]) -> Callable[[Any], Any]:
 
     def key(view: Any) -> Any:
         found = by(view)
-        if found is not None and not isinstance(found, _KEY_TYPES):
+        if found is not None and not is_key_type(type(found)):
             raise TypeError(f"measure {measure.name!r} cannot be kept by a {type(found).__name__}")
         return found
 

@@ -63,9 +63,11 @@ class HappeningDecoder:
             entry = self._entry(event, id)
             if entry is None:
                 return Foreign(record)
+            if not isinstance(entry.key, str) or not isinstance(entry.what, str):
+                raise TypeError(f"an Entry has texts, and this is {entry!r}")
             key = envelope.name_of(entry.key, "entry's key", "evolve")
             happening = Happening(
-                what=entry.what[:MAX_WORDS],
+                what=_words(entry.what),
                 at=at.astimezone(UTC),
                 type=kind,
                 subject=envelope.text(attributes, "ce_subject"),
@@ -100,6 +102,12 @@ class HappeningProjector:
                 seen.add((outcome.key, outcome.event_id))
                 result.appends.append(Append(outcome.key, outcome.event_id, outcome.member, outcome.entry))
         return result
+
+
+def _words(what: str) -> str:
+    if len(what) > MAX_WORDS:
+        raise UnusableError("evolve", f"what happened has {len(what)} characters: an Entry has at most {MAX_WORDS}")
+    return what
 
 
 def _identity(event_id: str, attributes: Attributes) -> str:

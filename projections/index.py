@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from projections.arguments import check_items, check_name, check_type
 from projections.errors import DefinitionError
-from projections.shape import NAME, sortable, unwrap
+from projections.shape import sortable, unwrap
 
 V = TypeVar("V")
 
@@ -60,12 +61,15 @@ class Index(Generic[V]):
 
 def check_indexes(indexes: Sequence[Index[Any]], known: Mapping[str, Any], view: str, where: str) -> None:
     """Raises DefinitionError unless all fit a view with these annotations by field name, and each has a name of its own."""
-    names: set[str] = set()
+    check_items(indexes, Index, "indexes", where)
+    names: dict[str, str] = {}
     for index in indexes:
         place = f"{where}, Index {index.name!r}"
-        if not NAME.match(index.name) or index.name in names:
-            raise DefinitionError("the name is not plain, or taken", where=place, mend="give every index its own name")
-        names.add(index.name)
+        check_name(index.name, names, place)
+        names[index.name] = "another index"
+        check_items(index.filters, str, "filters", place)
+        if index.sort is not None:
+            check_type(index.sort, str, "sort", place)
         if len(index.optional) > MAX_OPTIONAL_FILTERS:
             raise DefinitionError(
                 f"{len(index.optional)} optional filters", where=place, mend=f"keep to {MAX_OPTIONAL_FILTERS}"

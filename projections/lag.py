@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from projections.log.port import Partition
+
+STOPPED: Final = "stopped: "
+"""How the state of a partition begins that waits for a person; the reason follows."""
 
 
 class PartitionLag(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,12 +43,14 @@ class PartitionLag(msgspec.Struct, frozen=True, rename="camel"):
 class Lag:
     """How far a projection is behind, over all its partitions and buckets.
 
-    `records` is None while an end is not known; `polled_ms` is the oldest of all partitions; `event_time_ms` the newest.
+    `records` is None while an end is not known; `polled_ms` is the oldest of all partitions; `event_time_ms` the newest;
+    `is_stopped`: one of them waits for a person (a full quarantine, a burst of failures).
     """
 
     records: int | None
     polled_ms: int
     event_time_ms: int | None
+    is_stopped: bool = False
 
     def staleness_ms(self, now_ms: int) -> int | None:
         """0 when caught up and polling, else how old what is shown may be; None when nothing tells.
@@ -92,4 +98,5 @@ def lag_of(reports: Sequence[Mapping[str, bytes]]) -> Lag | None:
         records=None if None in behind else sum(records for records in behind if records is not None),
         polled_ms=min(lag.polled_ms for bucket in buckets for lag in bucket.values()),
         event_time_ms=max(times, default=None),
+        is_stopped=any(lag.state.startswith(STOPPED) for bucket in buckets for lag in bucket.values()),
     )

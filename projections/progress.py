@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from projections.batch import Slice
-from projections.lag import PartitionLag
+from projections.lag import STOPPED, PartitionLag
 from projections.log.port import Partition
 from projections.project import ChangeSet
 from projections.quarantine import coordinates
@@ -48,6 +48,13 @@ class Progress:
     def polled(self) -> None:
         """The log has answered."""
         self._polled_ms = _now_ms()
+
+    def passed_by(self, share: Share) -> None:
+        """Records were gone from the log before they were read: retention was shorter than the time away."""
+        for at, (position, start) in share.gone.items():
+            self._instruments.gone.add(start - position, {**self._attributes, "topic": at.topic})
+            told = "%s: %s begins at %s: records from %s on are gone, and what they said can only come from their owner"
+            logger.error(told, self.name, at, start, position)
 
     def read(self, outcomes: Sequence[Outcome]) -> None:
         """Records were read and decoded."""
@@ -88,7 +95,7 @@ class Progress:
         """The report of the share's partitions. A topic that is not there yet is an empty partition 0: nothing is behind."""
         now_s = time.monotonic()
         passed_s = max(now_s - self._reported_s, 1e-3)
-        state = f"stopped: {self.stopped}" if self.stopped else RUNNING if share.is_built else REBUILDING
+        state = f"{STOPPED}{self.stopped}" if self.stopped else RUNNING if share.is_built else REBUILDING
         lags = {
             at: PartitionLag(
                 next=offset,

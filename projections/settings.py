@@ -211,17 +211,32 @@ NAMES: Final = Kind("a list of names", "orders,payments", _names)
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerSettings:
-    """What the projector needs to know."""
+class StoreSettings:
+    """What every command of the projector needs to know: the store, and what is in it."""
 
-    kafka_bootstrap: str = setting("brokers to ask for the others", HOSTS)
     redis_url: str = setting("where the read models are kept", REDIS_URL, secret=True)
-    projections: tuple[str, ...] = setting("projections to run; all of the catalog when left out", NAMES, default=())
     redis_cluster: bool = setting("the store is a Redis Cluster", FLAG, default=False)
-    group: str = setting("prefix of the consumer groups, one per projection", NAME, default="headrace")
     buckets: int = setting(
         "shares of a projection: 1 on a single server, 16 on a cluster", integer(1, 1024, example=1), default=1
     )
+    projections: tuple[str, ...] = setting("projections to run; all of the catalog when left out", NAMES, default=())
+    quarantine_max: int = setting(
+        "records that a bucket's quarantine may hold", integer(0, 1_000_000, example=10_000), default=10_000
+    )
+    queue_max: int = setting(
+        "records that may wait behind one aggregate", integer(1, 100_000, example=1_000), default=1_000
+    )
+    log_level: str = setting(
+        "least severe messages to show", choice("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings(StoreSettings):
+    """What the projector needs to know to run: the log, and how to read it, too."""
+
+    kafka_bootstrap: str = setting("brokers to ask for the others", HOSTS)
+    group: str = setting("prefix of the consumer groups, one per projection", NAME, default="headrace")
     batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=2_000)
     fetch_max_wait_ms: int = setting(
         "how long the broker may hold an empty answer back; 10 for the embedded broker",
@@ -233,16 +248,18 @@ class WorkerSettings:
         integer(500, 600_000, example=10_000),
         default=10_000,
     )
-    quarantine_max: int = setting(
-        "records that a bucket's quarantine may hold", integer(0, 1_000_000, example=10_000), default=10_000
-    )
-    queue_max: int = setting(
-        "records that may wait behind one aggregate", integer(1, 100_000, example=1_000), default=1_000
-    )
     failure_burst_percent: int = setting(
         "stop a projection when so many of its last 500 records fail; 0: never", integer(0, 100, example=50), default=50
     )
     exit_on_stdin_eof: bool = setting("stop when standard input ends, for a supervisor", FLAG, default=False)
-    log_level: str = setting(
-        "least severe messages to show", choice("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO"
-    )
+
+
+def projector_settings(environ: Mapping[str, str], *, runs: bool) -> StoreSettings:
+    """WorkerSettings for a command that `runs`; without, what concerns the log is neither asked for nor looked at.
+
+    Raises SettingsError with all problems.
+    """
+    if runs:
+        return read(WorkerSettings, environ, elsewhere=GATEWAY_NAMES)
+    of_run = described(WorkerSettings).keys() - described(StoreSettings).keys()
+    return read(StoreSettings, environ, elsewhere=GATEWAY_NAMES | of_run)

@@ -32,6 +32,8 @@ class Share:
     """Where reading goes on after all that was written."""
     caught_up: dict[Bucket, set[Partition]]
     built: set[Bucket]
+    gone: Mapping[Partition, tuple[int, int]]
+    """Where the log begins behind the position: both. What was between them was never read."""
     targets: dict[Partition, int] = field(default_factory=dict[Partition, int])
     """The ends that were first seen: a partition that was read up to there is caught up."""
 
@@ -71,16 +73,17 @@ async def hold(
     stored: dict[Bucket, dict[Partition, int]] = {}
     for bucket, standing in standings.items():
         stored[bucket] = await _identify(store, bucket, fences[bucket], own, standing, identities)
-    share = Share(
+    following = {at: min(positions[at] for positions in stored.values()) for at in own}
+    starts = await log.start(following)
+    return Share(
         assignment=assignment,
         fences=fences,
         stored=stored,
-        next={at: min(positions[at] for positions in stored.values()) for at in own},
+        next=following,
+        gone={at: (following[at], start) for at, start in starts.items() if following[at] < start},
         caught_up={bucket: {at for at in standing.caught_up if at in own} for bucket, standing in standings.items()},
         built={bucket for bucket, standing in standings.items() if standing.is_built},
     )
-    await log.start(share.next)
-    return share
 
 
 async def _identify(

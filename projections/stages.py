@@ -48,7 +48,10 @@ class Folded:
 
 
 class Stages:
-    """The three stages over one share, from when it is taken until it is given up. `run` is called once."""
+    """The three stages over one share, from when it is taken until it is given up. `run` is called once.
+
+    The first `one_by_one` records are slices of their own: what fitted into a quarantine is then in it, to be dealt with.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Stages:
         burst: Burst,
         progress: Progress,
         batch_records: int,
+        one_by_one: int = 0,
         tick_s: float,
         tick: Callable[[], Awaitable[None]],
         should_end: Callable[[], bool],
@@ -71,6 +75,7 @@ class Stages:
         self._burst = burst
         self._progress = progress
         self._batch_records = batch_records
+        self._one_by_one = one_by_one
         self._tick_s = tick_s
         self._tick = tick
         self._should_end = should_end
@@ -91,7 +96,9 @@ class Stages:
 
     async def _reading(self) -> None:
         while not self._should_end():
-            records = await self._log.fetch(max_records=self._batch_records, wait_ms=FETCH_WAIT_MS)
+            limit = 1 if self._one_by_one > 0 else self._batch_records
+            records = await self._log.fetch(max_records=limit, wait_ms=FETCH_WAIT_MS)
+            self._one_by_one -= len(records)
             self._progress.polled()
             if records:
                 decode = self._runtime.decode

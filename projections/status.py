@@ -167,7 +167,7 @@ def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:
         slowest.projection,
         slowest.partition,
         slowest.lag,
-        None if slowest.staleness_ms is None else f"{slowest.staleness_ms / 1000:.1f} s",
+        None if slowest.staleness_ms is None else _age(slowest.staleness_ms),
         None if slowest.rate is None else f"{slowest.rate:.0f}",
         sum(share.parked for share in shares),
         sum(share.set_aside for share in shares),
@@ -178,3 +178,13 @@ def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:
         slowest.generation,
         slowest.owner,
     )
+
+
+def _age(age_ms: int) -> str:
+    """In the largest unit of which there are two: nobody reads 25402324.0 s."""
+    if age_ms < 119_950:  # what is shown with one decimal must not read 120.0 s
+        return f"{age_ms / 1000:.1f} s"
+    minutes = (age_ms + 50) // 60_000
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"

@@ -41,12 +41,19 @@ SETBACKS: Final = Metric(
     "Times the store was not as it was left (FencedError, RegressedError, ConflictedError), and work went back to it",
     ("projection", "error"),
 )
+GONE: Final = Metric(
+    "headrace.projector.gone",
+    "counter",
+    "{record}",
+    "Offsets that the log had dropped before they were read (retention)",
+    ("projection", "topic"),
+)
 OUTAGES: Final = Metric(
     "headrace.projector.outages", "counter", "{outage}", "Times the store or the log failed", ("projection", "error")
 )
 APPLY_DURATION: Final = Metric("headrace.projector.apply.duration", "histogram", "s", "Time of one atomic change")
 
-METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, SETBACKS, OUTAGES, APPLY_DURATION)
+METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, SETBACKS, GONE, OUTAGES, APPLY_DURATION)
 
 
 class Instruments:
@@ -58,6 +65,7 @@ class Instruments:
         self.applied = _counter(meter, APPLIED)
         self.duplicates = _counter(meter, DUPLICATES)
         self.set_aside = _counter(meter, SET_ASIDE)
+        self.gone = _counter(meter, GONE)
         self.setbacks = _counter(meter, SETBACKS)
         self.outages = _counter(meter, OUTAGES)
         self.apply_duration: Histogram = meter.create_histogram(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
+from projections.arguments import check_type
 from projections.declare import Event, View, check_topics
 from projections.errors import DefinitionError
 from projections.shape import NAME, members, struct_fields, type_hints
@@ -22,7 +23,10 @@ MAX_BOUND: Final = 10_000
 
 @dataclass(frozen=True)
 class Entry:
-    """What an author says of an event: in whose timeline it is, and what happened, in a few words."""
+    """What an author says of an event: in whose timeline it is, and what happened, in at most 1000 characters.
+
+    A longer text, or a key that is empty or longer than 255 characters, sets the event aside with cause "evolve".
+    """
 
     key: str
     what: str
@@ -69,6 +73,8 @@ class Timeline(Generic[E]):
 
     def __post_init__(self) -> None:
         where = f"Timeline {self.name!r}"
+        for label, value, kind in (("name", self.name, str), ("version", self.version, int), ("bound", self.bound, int)):
+            check_type(value, kind, label, where)
         if not NAME.match(self.name):
             mend = "use a-z, 0-9 and _, at most 63"
             raise DefinitionError(f"name {self.name!r} is not a plain name", where=where, mend=mend)
@@ -94,6 +100,8 @@ def _event_types(entry: Callable[..., Any], where: str) -> dict[str, Any]:
     names = list(inspect.signature(entry).parameters)
     if len(names) != 2 or names[0] not in hints or not set(members(hints.get("return"))) <= {Entry, type(None)}:
         raise DefinitionError(f"{entry.__qualname__} is not annotated so", where=where, mend=_ENTRY)
+    if hints.get(names[1], str) not in (str, Any):
+        raise DefinitionError(f"{names[1]!r} of {entry.__qualname__} is not a str", where=where, mend=_ENTRY)
     events: dict[str, Any] = {}
     for kind in members(hints[names[0]]):
         if not (isinstance(kind, type) and issubclass(kind, Event)):

@@ -45,6 +45,9 @@ def upcasts_of(
 
     Raises DefinitionError.
     """
+    if not isinstance(functions, Sequence) or isinstance(functions, str):
+        mend = "give a list of functions, with brackets also around one"
+        raise DefinitionError(f"upcasts is a {type(functions).__name__}, not a list", where=where, mend=mend)
     known = {kind: name for name, kind in events.items()}
     steps: dict[type[Any], tuple[Callable[[Any], Any], type[Any]]] = {}
     names: dict[str, type[Any]] = {}

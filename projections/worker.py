@@ -20,7 +20,7 @@ from projections.errors import DefinitionError, SettingsError, StoreUnavailableE
 from projections.log.kafka import KafkaLog
 from projections.pause import event_within
 from projections.runtime import Definition
-from projections.settings import WorkerSettings
+from projections.settings import StoreSettings, WorkerSettings
 from projections.store.redis import RedisStore
 from projections.telemetry import Instruments
 
@@ -58,7 +58,7 @@ def selected(projections: Sequence[Definition], names: Sequence[str]) -> tuple[D
     return tuple(known[name] for name in dict.fromkeys(names)) if names else tuple(projections)
 
 
-def open_store(settings: WorkerSettings) -> RedisStore:
+def open_store(settings: StoreSettings) -> RedisStore:
     """The store that the settings name; nothing is sent yet."""
     return RedisStore(
         settings.redis_url,

@@ -66,7 +66,7 @@ def _measured(
         value = arguments[name]
         value = value.value if isinstance(value, Enum) else value
         asked = info.context.rows.measure(declaration.projection, declaration.measure, value)
-        return shown_number(asked, kind, camel(root_model.name))
+        return shown_number(asked, kind, declaration.measure, camel(root_model.name))
 
     return types.annotation(kind), {name: Argument(types.annotation(FieldType(by.type.item)), required=True)}, resolve
 

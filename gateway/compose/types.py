@@ -94,7 +94,7 @@ class TypeBuilder:
         if model.projection is not None:
             annotations |= {"key": strawberry.ID, "version": int}
             shell.key = strawberry.field(description="The owner's own id.")
-            shell.version = strawberry.field(description="How many events the owner had recorded.")
+            shell.version = strawberry.field(description=_VERSION if model.projection.version_of is None else _ORDER)
             shell.is_type_of = classmethod(_is_row_of(model.name))
         for field in model.fields.values():
             built, annotation = self._field(field)
@@ -189,7 +189,7 @@ def _connected(declaration: Many, via: str) -> Callable[..., Any]:
 def _measure(declaration: Measured, field: FieldModel) -> Callable[..., Any]:
     def resolve(root: Any, info: Any) -> Any:
         asked = info.context.rows.measure(declaration.projection, declaration.measure, root.key)
-        return shown_number(asked, field.type, field.graphql_name)
+        return shown_number(asked, field.type, declaration.measure, field.graphql_name)
 
     return resolve
 

@@ -85,13 +85,19 @@ class Probes:
 
 
 def _state(name: str, reports: Sequence[Mapping[str, bytes]], now_ms: int) -> dict[str, Any]:
-    """One read model: `lag` in records, `stalenessMs`, and whether its projector reports; null is what nobody knows now."""
+    """One read model: `lag` in records, `stalenessMs`, whether its projector works, and whether it has stopped
+    and waits for a person; null is what nobody knows now."""
     try:
         lag = lag_of(reports)
     except (msgspec.DecodeError, ValueError):
         log.warning("the report of %s cannot be read: another build's?", name)
         lag = None
     if lag is None:
-        return {"running": False, "lag": None, "stalenessMs": None}
-    running = now_ms - lag.polled_ms < STALE_REPORT_MS
-    return {"running": running, "lag": lag.records if running else None, "stalenessMs": lag.staleness_ms(now_ms)}
+        return {"running": False, "stopped": False, "lag": None, "stalenessMs": None}
+    is_heard = now_ms - lag.polled_ms < STALE_REPORT_MS
+    return {
+        "running": is_heard and not lag.is_stopped,
+        "stopped": lag.is_stopped,
+        "lag": lag.records if is_heard else None,
+        "stalenessMs": lag.staleness_ms(now_ms),
+    }

@@ -92,7 +92,7 @@ def words(event: OrderEvent | PaymentEvent | ShipmentEvent, id: str) -> str:
         case PaymentRefunded():
             return f"Payment {id}: {event.amount} was refunded"
         case PaymentFailed():
-            return f"Payment {id} failed: {event.reason}"
+            return f"Payment {id} failed: {event.reason[:700]}"
         case ShipmentCreated():
             return f"Shipment {id} was created"
         case ShipmentDispatched():

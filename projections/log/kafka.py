@@ -132,11 +132,17 @@ class KafkaLog:
         found = ((at, seen[at.topic].id) for at in partitions if at.topic in seen)
         return {at: identity for at, identity in found if identity is not None}
 
-    async def start(self, positions: Mapping[Partition, int]) -> None:
+    async def start(self, positions: Mapping[Partition, int]) -> Mapping[Partition, int]:
         share, consumer = self._current_share(), self._consumer
-        if consumer is not None and share is not None:
-            offsets = {_topic_partition(at): offset for at, offset in positions.items()}
-            self._reading = Reading(consumer, {at: offset for at, offset in offsets.items() if at in share.own})
+        if consumer is None or share is None:
+            return {}
+        offsets = {_topic_partition(at): offset for at, offset in positions.items()}
+        own = {at: offset for at, offset in offsets.items() if at in share.own}
+        async with self._bounded("ask where the log begins", CALL_TIMEOUT_S):
+            begin = await consumer.beginning_offsets(list(own)) if own else {}
+        if self._current_share() is share:
+            self._reading = Reading(consumer, own)
+        return {Partition(at.topic, at.partition): offset for at, offset in begin.items()}
 
     async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
         deadline_s = time.monotonic() + wait_ms / 1000

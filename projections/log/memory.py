@@ -80,6 +80,10 @@ class MemoryBroker:
         self._wake()
         return record
 
+    def begin(self, partition: Partition) -> int:
+        """The offset of the first record that is still there, or would be."""
+        return self._starts.get(partition, 0)
+
     def mark(self, partition: Partition) -> None:
         """Takes an offset for what is no record, as the end of a transaction does."""
         self._records[partition].append(None)
@@ -211,9 +215,10 @@ class MemoryLog:
         found = ((at, self._broker.identity(at.topic)) for at in partitions)
         return {at: identity for at, identity in found if identity is not None}
 
-    async def start(self, positions: Mapping[Partition, int]) -> None:
+    async def start(self, positions: Mapping[Partition, int]) -> Mapping[Partition, int]:
         self._answer()
         self._next, self._ends = dict(positions), {}
+        return {at: self._broker.begin(at) for at in positions}
 
     async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
         found = self._take(max_records)

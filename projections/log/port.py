@@ -66,10 +66,10 @@ class Log(Protocol):
         """
         ...
 
-    async def start(self, positions: Mapping[Partition, int]) -> None:
+    async def start(self, positions: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Reads the share from these offsets on; an offset outside the log reads from the log's start.
 
-        Raises LogUnavailableError.
+        Returns where each of these logs begins by now. Raises LogUnavailableError.
         """
         ...
 

@@ -24,8 +24,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run the projections until SIGTERM or Ctrl-C")
     status = commands.add_parser("status", help="where every partition stands; a live table on a terminal")
-    status.add_argument("--once", action="store_true", help="one table, also on a terminal")
-    status.add_argument(
+    often = status.add_mutually_exclusive_group()
+    often.add_argument("--once", action="store_true", help="one table, also on a terminal")
+    often.add_argument(
         "--watch", action="store_true", help="every second until Ctrl-C, also where there is no terminal"
     )
     status.add_argument("--json", action="store_true", help="for programs; with --watch a line a second")
@@ -51,7 +52,7 @@ def _quarantine(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     drop.add_argument(
         "--all-missing", action="store_true", help="give up every missing version, not the first gap only"
     )
-    drop.add_argument("--yes", action="store_true", help="do not ask first")
+    drop.add_argument("--yes", action="store_true", help="do not ask first; needed where there is no terminal")
 
 
 def _projection(action: argparse.ArgumentParser) -> None:

@@ -128,14 +128,19 @@ async def _drop(asked: argparse.Namespace, store: OperatorStore, source: Definit
         raise OperatorError(
             f"{asked.which!r} does not wait for a missing version; without --all-missing the record is dropped"
         )
+    ask = (lambda _: True) if asked.yes else desk.ask
+    if ask is None:
+        raise OperatorError("nothing was dropped: there is no terminal to ask at, so say --yes")
+    refused = "nothing was dropped"
     while True:
         going = dropped(mender, plan)
         desk.out(_json(going))
-        if not asked.yes and desk.ask is not None and not desk.ask(_question(going)):
-            desk.told("nothing was dropped")
+        if not ask(_question(going)):
+            desk.told(refused)
             return DONE
         told = await carry_out(mender, plan)
         _say(told, desk)
+        refused = "nothing more was dropped"
         if not (asked.all_missing and told.remains):
             return DONE
         plan = await plan_drop(mender, await find(store, source, buckets, asked.which), asked.which)

@@ -150,8 +150,8 @@ class StoppableLog:
     async def identities(self, partitions: Sequence[Partition]) -> dict[Partition, str]:
         return await self._through(lambda: self._log.identities(partitions))
 
-    async def start(self, positions: Mapping[Partition, int]) -> None:
-        await self._through(lambda: self._log.start(positions))
+    async def start(self, positions: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        return await self._through(lambda: self._log.start(positions))
 
     async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
         return await self._through(lambda: self._log.fetch(max_records=max_records, wait_ms=wait_ms))

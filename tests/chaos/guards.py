@@ -249,8 +249,8 @@ _OWNERSHIP: Final = (
     Guard(
         "reading goes on from the bucket furthest behind",
         "projections/share.py",
-        "next={at: min(positions[at] for positions in stored.values()) for at in own},",
-        "next={at: max(positions[at] for positions in stored.values()) for at in own},",
+        "following = {at: min(positions[at] for positions in stored.values()) for at in own}",
+        "following = {at: max(positions[at] for positions in stored.values()) for at in own}",
         "what the other buckets had not got yet is skipped",
         (UNIT + "test_ownership.py", UNIT + "test_consume.py", SIMULATION),
     ),

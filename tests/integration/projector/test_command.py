@@ -133,7 +133,9 @@ async def test_a_day_of_an_operator(
         assert json.loads(shown)["records"][0]["value"] == {"text": '{"customerId":7}'}
         code, _, err = await output(env, "quarantine", "retry", "orders", "o-2")
         assert (code, "version 1 cannot be used (body" in err) == (3, True)
-        code, gone, err = await output(env, "quarantine", "drop", "orders", "o-2")
+        code, gone, err = await output(env, "quarantine", "drop", "orders", "o-2")  # a `--yes` that was forgotten
+        assert (code, gone, "--yes" in err) == (2, "", True)
+        code, gone, err = await output(env, "quarantine", "drop", "orders", "o-2", "--yes")
         assert code == 0
         assert json.loads(gone)["records"][0]["value"] == {"text": '{"customerId":7}'}
         assert "now at version 2, not parked any more" in err
@@ -248,10 +250,29 @@ async def test_wrong_settings_are_all_listed() -> None:
     code, out, err = await output({"HEADRACE_REDIS_URL": "nowhere", "HEADRACE_BUKETS": "1"}, "run")
     assert (code, out) == (2, "")
     assert [text.split()[0] for text in err.splitlines()[1:]] == [
-        "HEADRACE_KAFKA_BOOTSTRAP",
         "HEADRACE_REDIS_URL",
+        "HEADRACE_KAFKA_BOOTSTRAP",
         "HEADRACE_BUKETS",
     ]
+
+
+async def test_what_asks_the_store_alone_needs_to_know_of_no_broker(clean_valkey: EmbeddedValkey) -> None:
+    env = {"HEADRACE_REDIS_URL": clean_valkey.url, "HEADRACE_PROJECTIONS": "orders", "HEADRACE_GROUP": "another"}
+    code, out, err = await output(env, "status")
+    assert (code, err) == (0, "")
+    assert "never ran" in out
+    assert await output(env, "quarantine", "list") == (0, "nothing is set aside\n", "")
+    code, out, err = await output({**env, "HEADRACE_GRUOP": "1", "HEADRACE_REDIS_URL": ""}, "quarantine", "list")
+    assert (code, out) == (2, "")
+    assert [text.split()[0] for text in err.splitlines()[1:]] == ["HEADRACE_REDIS_URL", "HEADRACE_GRUOP"]
+
+
+async def test_a_closed_standard_input_is_nobody_to_ask(clean_valkey: EmbeddedValkey) -> None:
+    command = f"exec {sys.executable} -m projections quarantine list <&-"
+    env = {"HEADRACE_REDIS_URL": clean_valkey.url}
+    process = await asyncio.create_subprocess_shell(command, env=env, stdout=PIPE, stderr=PIPE)
+    out, err = await process.communicate()
+    assert (process.returncode, out, err) == (0, b"nothing is set aside\n", b"")
 
 
 async def test_an_unknown_projection_is_a_wrong_setting(kafka: EmbeddedKafka, valkey: EmbeddedValkey) -> None:

@@ -7,7 +7,18 @@ import pytest
 
 from gateway.settings import gateway_settings
 from projections.errors import SettingsError
-from projections.settings import GATEWAY_NAMES, NAMES, WorkerSettings, choice, described, integer, read, setting
+from projections.settings import (
+    GATEWAY_NAMES,
+    NAMES,
+    StoreSettings,
+    WorkerSettings,
+    choice,
+    described,
+    integer,
+    projector_settings,
+    read,
+    setting,
+)
 
 GOOD = {"HEADRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9092", "HEADRACE_REDIS_URL": "redis://127.0.0.1:6379"}
 
@@ -63,18 +74,40 @@ def test_all_problems_at_once() -> None:
         }
     )
     assert found == [
-        "HEADRACE_KAFKA_BOOTSTRAP is missing: brokers to ask for the others; "
-        "for example HEADRACE_KAFKA_BOOTSTRAP=127.0.0.1:9092",
         "HEADRACE_REDIS_URL is not the URL of a Redis or Valkey server: it does not begin with redis://, rediss:// or "
         "unix://; for example HEADRACE_REDIS_URL=redis://127.0.0.1:6379",
         "HEADRACE_BUCKETS is not a whole number from 1 to 1024: 0 is out of range; for example HEADRACE_BUCKETS=1",
+        "HEADRACE_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR: 'chatty'; for example HEADRACE_LOG_LEVEL=DEBUG",
+        "HEADRACE_KAFKA_BOOTSTRAP is missing: brokers to ask for the others; "
+        "for example HEADRACE_KAFKA_BOOTSTRAP=127.0.0.1:9092",
         "HEADRACE_BATCH_RECORDS is not a whole number from 1 to 10000: 'many'; for example HEADRACE_BATCH_RECORDS=500",
         "HEADRACE_EXIT_ON_STDIN_EOF is not 0 or 1: 'yes'; for example HEADRACE_EXIT_ON_STDIN_EOF=1",
-        "HEADRACE_LOG_LEVEL is not one of DEBUG, INFO, WARNING, ERROR: 'chatty'; for example HEADRACE_LOG_LEVEL=DEBUG",
         "HEADRACE_BUCKETS_FILE is not a setting; did you mean HEADRACE_BUCKETS?",
         "HEADRACE_BUKETS is not a setting; did you mean HEADRACE_BUCKETS?",
         "HEADRACE_QQ is not a setting",
     ]
+
+
+def test_what_asks_the_store_alone_needs_the_store_alone() -> None:
+    """What `run` reads beside it may be there, as it is and even wrong: nobody looks at it."""
+    alone = {"HEADRACE_REDIS_URL": "redis://host", "HEADRACE_BUCKETS": "16", "HEADRACE_PORT": "8000"}
+    wanted = StoreSettings(redis_url="redis://host", buckets=16)
+    assert projector_settings(alone, runs=False) == wanted
+    assert projector_settings({**alone, "HEADRACE_KAFKA_BOOTSTRAP": "?", "HEADRACE_GROUP": "g"}, runs=False) == wanted
+    with pytest.raises(SettingsError) as caught:
+        projector_settings({"HEADRACE_BUCKETS": "x", "HEADRACE_BUCKETS_FILE": "x", "HEADRACE_GRUOP": "g"}, runs=False)
+    assert [problem.split()[0] for problem in caught.value.problems] == [
+        "HEADRACE_REDIS_URL",
+        "HEADRACE_BUCKETS",
+        "HEADRACE_BUCKETS_FILE",
+        "HEADRACE_GRUOP",
+    ]
+
+
+def test_to_run_the_log_is_needed_too() -> None:
+    assert projector_settings({**GOOD, "HEADRACE_PORT": "8000"}, runs=True) == read(WorkerSettings, GOOD)
+    with pytest.raises(SettingsError, match="HEADRACE_KAFKA_BOOTSTRAP is missing"):
+        projector_settings({"HEADRACE_REDIS_URL": "redis://host"}, runs=True)
 
 
 @pytest.mark.parametrize("value", ["", "host", "host:", ":9092", "host:port", "host:0", "host:70000", "a:1,,b:2"])

@@ -10,7 +10,7 @@ import pytest
 
 from projections import Measure, Projection, consume, stages
 from projections.consume import Consumer
-from projections.lag import read_report
+from projections.lag import lag_of, read_report
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.store.change import ApplyOutcome, BucketChange
 from projections.store.document import Document
@@ -260,3 +260,34 @@ async def test_behind_a_bad_record_only_that_is_read_again() -> None:
         await until(lambda: position(store) == 52)
     assert store.shown <= 51
     assert len(store.buckets[BUCKET].quarantine) == 51
+
+
+async def test_a_quarantine_takes_what_fits_of_a_batch_that_does_not() -> None:
+    broker, store = MemoryBroker(), MemoryStore(quarantine_max=3)
+    for number in range(10):
+        publish(broker, record(id=f"b-{number}", data=b"{"))
+    opened(broker, "a")
+    async with running(broker, store) as consumer:
+        await until(lambda: len(store.buckets[BUCKET].quarantine) == 3)
+        await until(
+            lambda: any("is full: 3" in told.state for told in read_report(store.buckets[BUCKET].live).values())
+        )
+        assert position(store) == 3
+        assert lag_of([store.buckets[BUCKET].live]).is_stopped  # type: ignore[union-attr]
+        store._quarantine_max = 20
+        await until(lambda: position(store) == 11)
+        await until(lambda: not lag_of([store.buckets[BUCKET].live]).is_stopped)  # type: ignore[union-attr]
+        assert consumer.name == "carts"
+    assert len(store.buckets[BUCKET].quarantine) == 10
+    assert versions(store)["a"] == 1
+
+
+async def test_records_that_were_gone_before_they_were_read_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, *"abcde")
+    [at] = broker.partitions()
+    broker.drop_before(at, 3)
+    async with running(broker, store):
+        await until(lambda: position(store) == 5)
+    assert versions(store) == {"d": 1, "e": 1}
+    assert "shop.carts/0 begins at 3: records from 0 on are gone" in caplog.text

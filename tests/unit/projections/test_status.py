@@ -115,7 +115,35 @@ async def test_the_table_has_a_line_per_partition_over_its_buckets() -> None:
     assert second.split()[-4:-1] == ["9", "9", "1"]
 
 
+@pytest.mark.parametrize(
+    ("age_ms", "told"),
+    [
+        (500, "0.5 s"),
+        (119_940, "119.9 s"),
+        (119_960, "2 min"),
+        (7_100_000, "118 min"),
+        (7_200_000, "2 h"),
+        (172_000_000, "47 h"),
+        (172_800_000, "2 d"),
+        (25_402_324_000, "294 d"),
+    ],
+)
+async def test_an_age_is_told_in_the_unit_that_fits(age_ms: int, told: str) -> None:
+    store = await a_store()
+    await store.report(BUCKET, write_report({P0: lag(3, 5, event_time_ms=NOW_MS - age_ms)}))
+    _, first, _ = status_table(await rows(store)).splitlines()
+    assert f"  {told}  " in first
+
+
 # -- once, and again and again
+
+
+def test_once_and_again_and_again_are_not_asked_for_together(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--once", "--watch"], ["--watch", "--json", "--once"]):
+        with pytest.raises(SystemExit) as ended:
+            parser().parse_args(["status", *words])
+        assert ended.value.code == 2
+        assert "not allowed with argument" in capsys.readouterr().err
 
 
 async def said(store: MemoryStore, *words: str, is_terminal: bool, pages: int = 1) -> list[str]:
