@@ -1,8 +1,8 @@
 """P8: what an event and a request cost as the stored data grows from ten thousand rows to a million.
 
 Invariants: both stores of rows are there at once and take turns: a few rows in one projection, many in another that is declared
-alike, with an index per customer and one list of all rows. Every event is of another aggregate that is stored already, at random, and moves its row in both lists.
-What is compared is CPU time, of the projector and of Valkey, and of the reader that the gateway has.
+alike, with an index per customer and one list of all rows. Every event is of another aggregate that is stored already, and
+moves its row in both lists. What is compared is CPU time, of the projector and of Valkey, and of the reader that the gateway has.
 """
 
 from __future__ import annotations

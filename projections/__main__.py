@@ -28,6 +28,8 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     asked = parser().parse_args(arguments)
+    if sys.stdin is None:  # it was closed, and uvloop aborts when it closes a file of its own that got that number
+        os.open(os.devnull, os.O_RDONLY)
     try:
         settings = projector_settings(os.environ, runs=asked.command == "run")
         sources = selected(PROJECTIONS, settings.projections)
@@ -90,7 +92,7 @@ def _desk() -> Desk:
     return Desk(
         out=lambda text: print(text, flush=True),
         told=lambda text: print(text, file=sys.stderr, flush=True),
-        ask=_ask if sys.stdin and sys.stdin.isatty() else None,  # None: it was closed
+        ask=_ask if sys.stdin and sys.stdin.isatty() else None,
     )
 
 

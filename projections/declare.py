@@ -223,7 +223,9 @@ def _fold_types(evolve: Callable[..., Any], where: str) -> tuple[Any, dict[str, 
     if len(views) != 1 or not (isinstance(views[0], type) and issubclass(views[0], View)):
         raise DefinitionError(f"{fold} folds no single View", where=where, mend=_FOLD)
     if len(views) == len(members(first)):
-        raise DefinitionError(f"{fold} does not take None, which it gets before the first event", where=where, mend=_FOLD)
+        raise DefinitionError(
+            f"{fold} does not take None, which it gets before the first event", where=where, mend=_FOLD
+        )
     if not set(members(result)) <= {views[0], type(None)}:
         raise DefinitionError(f"{fold} returns something else than its view", where=where, mend=_FOLD)
     events: dict[str, Any] = {}

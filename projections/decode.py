@@ -123,7 +123,9 @@ class Decoder:
             if reader is None:
                 return Ignored(id, epoch, version, time_ms, record)
             if data is None:
-                raise UnusableError("body", "a structured CloudEvent without data: only a record with a null value deletes")
+                raise UnusableError(
+                    "body", "a structured CloudEvent without data: only a record with a null value deletes"
+                )
             return Decoded(id, epoch, version, time_ms, _event(reader, data), record)
         except UnusableError as refusal:
             return Poison(refusal.cause, refusal.detail, record, id, epoch, version, time_ms)

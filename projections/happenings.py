@@ -43,8 +43,10 @@ class HappeningDecoder:
             if kind.encode() == envelope.HEARTBEAT:
                 return Heartbeat(envelope.time_ms(envelope.text(attributes, "ce_time").encode()), record)
             codec = self._codecs.get(kind) or self._codecs.get(kind.rpartition(".")[2])
-            if codec is None or data is None:
+            if codec is None or record.value is None:
                 return Foreign(record)
+            if data is None:
+                raise UnusableError("body", "a structured CloudEvent without data")
             return self._moment(record, attributes, kind, read_event(codec, data))
         except UnusableError as refusal:
             return Poison(refusal.cause, refusal.detail, record)

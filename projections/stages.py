@@ -16,6 +16,7 @@ from projections.batch import Slice, slices
 from projections.burst import Burst
 from projections.errors import ConflictedError, FailureBurstError, QuarantineFullError
 from projections.log.port import Log, Partition
+from projections.pause import heed_cancellation
 from projections.progress import Progress
 from projections.project import ChangeSet
 from projections.quarantine import set_aside
@@ -99,6 +100,7 @@ class Stages:
             limit = 1 if self._one_by_one > 0 else self._batch_records
             records = await self._log.fetch(max_records=limit, wait_ms=FETCH_WAIT_MS)
             self._one_by_one -= len(records)
+            heed_cancellation()
             self._progress.polled()
             if records:
                 decode = self._runtime.decode
@@ -120,6 +122,7 @@ class Stages:
     async def _folding(self) -> None:
         while (part := await self._read.get()) is not None:
             results = await self._each(part.by_bucket, self._fold)
+            heed_cancellation()
             if self._burst.began():
                 raise FailureBurstError(self._burst.told())
             await self._folded.put(Folded(part, results))
@@ -127,10 +130,12 @@ class Stages:
 
     async def _fold(self, bucket: Bucket, outcomes: Sequence[Outcome]) -> ChangeSet:
         documents = await self._documents(bucket, self._runtime.ids_to_read(outcomes))
+        heed_cancellation()
         parked = [id for id, document in documents.items() if document is not None and document.flags & PARKED]
         if parked:
             await self._folded.join()  # what waits behind them may be about to change
             documents = await self._documents(bucket, list(documents))
+            heed_cancellation()
             parked = [id for id, document in documents.items() if document is not None and document.flags & PARKED]
         queues = dict(zip(parked, await self._store.queue_places(bucket, parked), strict=True)) if parked else {}
         result = self._runtime.project(outcomes, documents, queues)
@@ -168,12 +173,14 @@ class Stages:
             else:
                 if folded is not None:
                     await self._write(folded)
+                heed_cancellation()
                 self._folded.task_done()
                 if folded is None:
                     await self._tick()
                     return
             if time.monotonic() >= tick_due_s or self._progress.has_just_caught_up(self._share, self._log.ends()):
                 await self._tick()
+                heed_cancellation()
                 tick_s = self._tick_s if self._share.is_built else min(self._tick_s, BUILDING_TICK_S)
                 tick_due_s = time.monotonic() + tick_s
 

@@ -153,11 +153,24 @@ HEADER: Final = (
 
 
 def status_table(rows: Sequence[PartitionStatus]) -> str:
-    """One line per partition over its buckets: the position furthest behind, and the sums of what was set aside."""
+    """One line per partition over its buckets: the position furthest behind, and the sums of what was set aside.
+
+    Those that need somebody come first, as a terminal that is too short hides the last ones.
+    """
     merged: dict[tuple[str, int, str | None], list[PartitionStatus]] = {}
     for row in rows:
         merged.setdefault((row.projection, row.generation, row.partition), []).append(row)
-    return table(HEADER, [_line(shares) for shares in merged.values()])
+    return table(HEADER, [_line(shares) for shares in sorted(merged.values(), key=_urgency)])
+
+
+def _urgency(shares: Sequence[PartitionStatus]) -> int:
+    """0 is the most urgent."""
+    states = {share.state for share in shares}
+    if any(state.startswith("stopped") for state in states):
+        return 0
+    if states & {SILENT, NEVER_RAN}:
+        return 1
+    return 2 if any(share.set_aside for share in shares) else 3
 
 
 def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:

@@ -73,7 +73,11 @@ class Timeline(Generic[E]):
 
     def __post_init__(self) -> None:
         where = f"Timeline {self.name!r}"
-        for label, value, kind in (("name", self.name, str), ("version", self.version, int), ("bound", self.bound, int)):
+        for label, value, kind in (
+            ("name", self.name, str),
+            ("version", self.version, int),
+            ("bound", self.bound, int),
+        ):
             check_type(value, kind, label, where)
         if not NAME.match(self.name):
             mend = "use a-z, 0-9 and _, at most 63"

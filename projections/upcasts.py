@@ -45,7 +45,7 @@ def upcasts_of(
 
     Raises DefinitionError.
     """
-    if not isinstance(functions, Sequence) or isinstance(functions, str):
+    if not isinstance(functions, list | tuple):
         mend = "give a list of functions, with brackets also around one"
         raise DefinitionError(f"upcasts is a {type(functions).__name__}, not a list", where=where, mend=mend)
     known = {kind: name for name, kind in events.items()}

@@ -6,13 +6,16 @@ Invariants: exact; a number that its field's type cannot hold is an error, and n
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from gateway.errors import UnreadableDocumentError
 from projections.measure import Measure
 from projections.shape import FieldType
 from projections.wire import MAX_INT, MIN_INT
+
+_EXACT: Final = Context(prec=60)
+"""A stored decimal has 24 digits before the point at most, and some of them may be zeros that it is written without."""
 
 
 async def shown_number(asked: Awaitable[Any], kind: FieldType, measure: Measure[Any], name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 
@@ -32,6 +32,11 @@ from schema.paging import Window
 from schema.per_key import Measured, Timed
 from schema.ports import RowPage
 from schema.receipt import Node
+
+_VERSION: Final = "How many events the owner had recorded."
+_ORDER: Final = (
+    "The lower half of the number that orders the owner's records: not a count, and it may be lower than it was before."
+)
 
 
 class TypeBuilder:

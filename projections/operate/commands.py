@@ -128,7 +128,7 @@ async def _drop(asked: argparse.Namespace, store: OperatorStore, source: Definit
         raise OperatorError(
             f"{asked.which!r} does not wait for a missing version; without --all-missing the record is dropped"
         )
-    ask = (lambda _: True) if asked.yes else desk.ask
+    ask: Callable[[str], bool] | None = (lambda _: True) if asked.yes else desk.ask
     if ask is None:
         raise OperatorError("nothing was dropped: there is no terminal to ask at, so say --yes")
     refused = "nothing was dropped"

@@ -11,12 +11,13 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
+from projections.declare import Projection
 from projections.shape import struct_fields, unwrap
 from schema.declare import BoundedContext, Connection, Find, Get, Many, One
 from schema.errors import CompositionError
 from schema.marks import ENTITY, EntityMark
 from schema.model.graph import FieldModel, Kind, camel
-from schema.model.places import place_of, read_type
+from schema.model.places import add_or_use, place_of, read_type
 
 PAGING = ("first", "after", "last", "before")
 MAX_LIST_LIMIT = 1000
@@ -31,6 +32,12 @@ class EdgeReader:
 
     def root_target(self, annotation: Any, declaration: Get | Find, place: str) -> str:
         """The entity that a query leads to, its annotation checked."""
+        if not isinstance(declaration.projection, Projection):
+            raise CompositionError(
+                f"a {type(declaration.projection).__name__} stands where a Projection should",
+                where=place,
+                mend="give it a projection; a timeline is shown on an entity, with timeline(...)",
+            )
         entity = self.entity_of(declaration.projection.name, place)
         if isinstance(declaration, Get):
             kind = read_type(annotation, place)
@@ -117,7 +124,7 @@ class EdgeReader:
             raise CompositionError(
                 f"the projection {projection.name!r} does not keep the index {index.name!r}",
                 where=f"{place} and {projection.evolve.__module__}",
-                mend=f"use one of {', '.join(known.name for known in projection.indexes) or '(none)'}, or add it there",
+                mend=add_or_use([known.name for known in projection.indexes]),
             )
         for name in index.fields:
             if camel(name) in PAGING:

@@ -101,7 +101,7 @@ class FieldReader:
         if isinstance(declaration, Timed):
             return self.per_key.timeline(name, annotation, declaration, place)
         mend = "use field, computed, one, many, measure or timeline"
-        raise CompositionError(f"{declaration!r} is not a field", where=place, mend=mend)
+        raise CompositionError(f"{camel(name)} is set to a {type(declaration).__name__}", where=place, mend=mend)
 
     def _check_name(self, name: str, place: str, taken: dict[str, str]) -> None:
         if name.startswith("_"):

@@ -21,7 +21,7 @@ from schema.activity import Activity
 from schema.declare import Connection
 from schema.errors import CompositionError
 from schema.model.graph import FieldModel, KeptBy, Kind, camel
-from schema.model.places import place_of, read_type
+from schema.model.places import add_or_use, place_of, read_type
 from schema.per_key import Measured, Timed
 
 _ASKED_FOR: Final = (str, int, bool, date)
@@ -104,7 +104,7 @@ class PerKeyReader:
             raise CompositionError(
                 f"the projection {projection.name!r} does not keep the measure {measure.name!r}",
                 where=f"{place} and {projection.evolve.__module__}",
-                mend=f"use one of {', '.join(known.name for known in projection.measures) or '(none)'}, or add it there",
+                mend=add_or_use([known.name for known in projection.measures]),
             )
         self._entity_of(projection.name, place)
         kind = read_type(annotation, place)

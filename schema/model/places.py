@@ -5,6 +5,7 @@ Invariants: pure; a fault names the class and the attribute.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 from projections.shape import FieldType, unwrap
@@ -38,3 +39,8 @@ def read_type(annotation: Any, place: str) -> FieldType:
             where=place,
             mend="use a scalar, an Enum, a @part, an @entity, a list of one, Connection[...], or `| None`",
         ) from None
+
+
+def add_or_use(names: Sequence[str]) -> str:
+    """How to mend the naming of what a projection does not keep."""
+    return f"use one of {', '.join(names)}, or add it there" if names else "add it there: the projection keeps none yet"

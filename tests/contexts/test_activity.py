@@ -22,6 +22,7 @@ MONEY = Decimal("3.50")
         (activity.PaymentCaptured(customer_id="c-1", amount=MONEY), "Payment x-1: 3.50 was captured"),
         (activity.PaymentRefunded(customer_id="c-1", amount=MONEY), "Payment x-1: 3.50 was refunded"),
         (activity.PaymentFailed(customer_id="c-1", reason="no money"), "Payment x-1 failed: no money"),
+        (activity.PaymentFailed(customer_id="c-1", reason="no" * 500), f"Payment x-1 failed: {'no' * 350}"),
         (activity.ShipmentCreated(customer_id="c-1"), "Shipment x-1 was created"),
         (activity.ShipmentDispatched(customer_id="c-1"), "Shipment x-1 was dispatched"),
         (activity.DeliveryFailed(customer_id="c-1"), "Shipment x-1 could not be delivered"),

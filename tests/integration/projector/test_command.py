@@ -267,7 +267,7 @@ async def test_what_asks_the_store_alone_needs_to_know_of_no_broker(clean_valkey
     assert [text.split()[0] for text in err.splitlines()[1:]] == ["HEADRACE_REDIS_URL", "HEADRACE_GRUOP"]
 
 
-async def test_a_closed_standard_input_is_nobody_to_ask(clean_valkey: EmbeddedValkey) -> None:
+async def test_a_standard_input_that_was_closed(clean_valkey: EmbeddedValkey) -> None:
     command = f"exec {sys.executable} -m projections quarantine list <&-"
     env = {"HEADRACE_REDIS_URL": clean_valkey.url}
     process = await asyncio.create_subprocess_shell(command, env=env, stdout=PIPE, stderr=PIPE)

@@ -162,7 +162,7 @@ async def test_types_of_all_kinds(store: CountingStore) -> None:
                 "nights": 5,
                 "nightsExact": "5",
                 "lastAt": "2026-03-01T23:30:00.000250Z",
-                "bestTip": "-0.5",
+                "bestTip": "-0.50",
                 "byCode": 2,
             },
             "takings": "10.01",

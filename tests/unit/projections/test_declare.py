@@ -8,7 +8,7 @@ from typing import Any, List, Union  # noqa: UP035 - how older code spells it
 
 import pytest
 
-from projections import Event, Index, Part, Projection, View
+from projections import Event, Index, Measure, Part, Projection, View
 from projections.errors import DefinitionError
 from projections.worker import distinct
 from tests.unit.projections.samples import carts
@@ -49,6 +49,10 @@ def of_three_by_name(view: OneView | None, event: Made, *, clock: int = 1) -> On
 
 
 def of_any(view: OneView | None, *event: Made) -> OneView | None:
+    return view
+
+
+def first_event(view: OneView, event: Made) -> OneView | None:
     return view
 
 
@@ -109,6 +113,28 @@ def test_one_that_fits() -> None:
         ("annotations of of_a_defect cannot be read", {"evolve": of_a_defect}),
         ("'owner' is filtered by twice", {"indexes": [Index[OneView]("i", filters=("owner", "owner"))]}),
         ("'owner' is filtered by twice", {"indexes": [Index[OneView]("i", filters=("owner", "owner?"))]}),
+        ("first_event does not take None", {"evolve": first_event}),
+        ("topics is 7, not a list", {"topics": 7}),
+        ("name is 7, an int", {"name": 7}),
+        ("aggregate is None", {"aggregate": None}),
+        ("version is '1', a str", {"version": "1"}),
+        ("version is True, a bool", {"version": True}),
+        ("state is 'yes', a str", {"state": "yes"}),
+        ("version_of is 3, an int", {"version_of": 3, "state": True}),
+        ("indexes is an Index, not a list", {"indexes": Index[OneView]("i")}),
+        ("indexes has 'i', a str", {"indexes": ["i"]}),
+        ("indexes is a str, not a list", {"indexes": "i"}),
+        ("measures is a Measure, not a list", {"measures": Measure[OneView]("m", "count", by="owner")}),
+        ("measures has 'm', a str", {"measures": ["m"]}),
+        ("measures has the class Index", {"measures": [Index]}),
+        ("measures has Index(", {"measures": [Index[OneView]("i")]}),
+        ("upcasts is a function, not a list", {"upcasts": evolve}),
+        ("name is 7, an int", {"indexes": [Index[OneView](7)]}),  # type: ignore[arg-type]
+        ("name 'I' is not a plain name", {"indexes": [Index[OneView]("I")]}),
+        ("the name 'i' is taken by another index", {"indexes": [Index[OneView]("i"), Index[OneView]("i")]}),
+        ("filters is a str, not a list", {"indexes": [Index[OneView]("i", filters="owner")]}),  # type: ignore[arg-type]
+        ("filters has 7, an int", {"indexes": [Index[OneView]("i", filters=(7,))]}),  # type: ignore[arg-type]
+        ("sort is 7, an int", {"indexes": [Index[OneView]("i", sort=7)]}),  # type: ignore[arg-type]
     ],
 )
 def test_a_declaration_that_does_not_fit(words: str, changes: dict[str, Any]) -> None:

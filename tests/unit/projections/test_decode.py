@@ -114,8 +114,22 @@ def test_structured_mode() -> None:
     assert decode_state(source) == Decoded("c-1", 1, 5, TIME_MS, CartState(owner="ann"), source)
     source = structured(aggregateversion="6", data=..., data_base64=b64encode(b'{"owner":"bob"}').decode())
     assert decode_state(source) == Decoded("c-1", 0, 6, TIME_MS, CartState(owner="bob"), source)
-    source = structured(data=...)
-    assert decode_state(source) == Decoded("c-1", 0, 5, TIME_MS, None, source)
+
+
+@pytest.mark.parametrize("changes", [{"data": ...}, {"data": None}])
+@pytest.mark.parametrize("decode_any", [decode, decode_state])
+def test_a_structured_event_without_data_is_no_tombstone(changes: dict[str, Any], decode_any: Any) -> None:
+    kind = "shop.carts.Opened" if decode_any is decode else "shop.carts.CartState"
+    found = decode_any(structured(type=kind, **changes))
+    assert isinstance(found, Poison)
+    assert (found.cause, found.id, found.version) == ("body", "c-1", 5)
+    source = structured(type="shop.carts.Weighed", **changes)
+    assert decode_any(source) == Ignored("c-1", 0, 5, TIME_MS, source)
+
+
+def test_a_null_value_deletes_whatever_its_type_is_called() -> None:
+    source = record(kind="shop.carts.NobodyNamedThis", data=None, version=3)
+    assert decode_state(source) == Decoded("c-1", 0, 3, TIME_MS, None, source)
 
 
 @pytest.mark.parametrize(

@@ -151,9 +151,10 @@ def test_author_s_functions_may_fail() -> None:
     def broken(view: SaleView) -> str:
         raise KeyError(view.buyer)
 
-    functions: list[Any] = [broken, lambda view: 1.5]
-    for by in functions:
-        failing: Any = replaced(sale_docs, measures=[Measure("m", "count", by=by)])
+    odd: list[Any] = [{"by": broken}, {"by": lambda view: 1.5}, {"by": lambda view: view.at}]
+    odd += [{"by": "buyer", "where": lambda view: "yes"}, {"by": "buyer", "where": lambda view: None}]
+    for functions in odd:
+        failing: Any = replaced(sale_docs, measures=[Measure("m", "count", **functions)])
         assert [poison.cause for poison in project({}, failing).parked] == ["evolve"]
 
 
@@ -219,8 +220,29 @@ def test_expect_measured() -> None:
         [Measure("a", "largest", by="buyer", of="kind")],
         [Measure("a", "total", by="buyer", of="price", places=7)],
         [Measure("a", "mean", by="buyer", of="price")],  # type: ignore[arg-type]
+        [Measure("a", "count", by="buyer", places=3)],
+        [Measure("a", "total", by="buyer", of="pieces", places=3)],
+        [Measure("a", "total", by="buyer", of="price", places="3")],  # type: ignore[arg-type]
+        [Measure("a", "total", by="buyer", of=3)],  # type: ignore[arg-type]
+        [Measure(3, "count", by="buyer")],  # type: ignore[arg-type]
     ],
 )
 def test_a_measure_that_does_not_fit_is_refused(measures: list[Measure[SaleView]]) -> None:
-    with pytest.raises(DefinitionError, match="Measure"):
+    with pytest.raises(DefinitionError, match="Measure") as caught:
         replaced(sale_docs, measures=measures)
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        (Measure("a", "total", by="buyer"), "`of` is missing"),
+        (Measure("all", "count", by="buyer"), "'all' is taken by an index"),
+        (Measure("A", "count", by="buyer"), "name 'A' is not a plain name"),
+    ],
+)
+def test_a_refusal_says_which_it_is(measure: Measure[SaleView], words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        replaced(sale_docs, measures=[measure])
+    with pytest.raises(DefinitionError, match="'sales' is taken by another measure"):
+        replaced(sale_docs, measures=[*MEASURES, MEASURES[0]])

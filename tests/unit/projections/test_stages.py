@@ -10,9 +10,10 @@ import pytest
 
 from projections import Measure, Projection, consume, stages
 from projections.consume import Consumer
+from projections.errors import StoreUnavailableError
 from projections.lag import lag_of, read_report
 from projections.log.memory import MemoryBroker, MemoryLog
-from projections.store.change import ApplyOutcome, BucketChange
+from projections.store.change import ApplyOutcome, BucketChange, Conflict
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
@@ -291,3 +292,43 @@ async def test_records_that_were_gone_before_they_were_read_are_told(caplog: pyt
         await until(lambda: position(store) == 5)
     assert versions(store) == {"d": 1, "e": 1}
     assert "shop.carts/0 begins at 3: records from 0 on are gone" in caplog.text
+
+
+class SwallowingStore(MemoryStore):
+    """A call that is cancelled answers all the same, as `asyncio.wait_for` may make it; its first changes are refused."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self.call = call
+        self.refuse = 3
+        self.swallowed = 0
+
+    async def _through(self, call: str) -> None:
+        if call == self.call:
+            try:
+                await asyncio.sleep(0.002)
+            except asyncio.CancelledError:
+                self.swallowed += 1
+
+    async def apply(self, change: BucketChange) -> ApplyOutcome:
+        if change.changes and self.call == "documents" and self.refuse:
+            self.refuse -= 1
+            return Conflict([change.changes[0].id])
+        await self._through("apply")
+        return await super().apply(change)
+
+    async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
+        await self._through("documents")
+        if self.call == "apply" and self.refuse:
+            self.refuse -= 1
+            raise StoreUnavailableError("away")
+        return await super().documents(bucket, ids)
+
+
+@pytest.mark.parametrize("call", ["documents", "apply"])
+async def test_a_cancellation_that_a_library_swallows_does_not_hold_the_stages_up(call: str) -> None:
+    broker, store = MemoryBroker(), SwallowingStore(call)
+    opened(broker, *(f"c-{number}" for number in range(60)))
+    async with running(broker, store, batch_records=2):
+        await until(lambda: position(store) == 60)
+    assert store.refuse == 0

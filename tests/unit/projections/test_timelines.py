@@ -12,6 +12,7 @@ import pytest
 
 from projections import Entry, Event, Timeline
 from projections.contexts.activity import activity
+from projections.errors import DefinitionError
 from projections.happenings import MAX_WORDS
 from projections.record import Foreign, Heartbeat, Moment, Poison, Record
 from projections.runtime import runtime_of
@@ -134,15 +135,35 @@ def test_what_cannot_be_used_is_set_aside_and_parks_nobody(cause: str, source: R
     assert (result.set_aside, result.changes, result.appends) == ([found], [], [])
 
 
-def test_words_are_bounded() -> None:
-    wordy = replace(carts, entry=_wordy)
-    found = runtime_of(wordy).decode(happened())
-    assert isinstance(found, Moment)
-    assert len(json.loads(found.entry)["what"]) == MAX_WORDS
+@pytest.mark.parametrize(
+    ("key", "what", "fits"),
+    [
+        ("k", "w" * MAX_WORDS, True),
+        ("k", "w" * (MAX_WORDS + 1), False),
+        ("", "w", False),
+        ("k", 7, False),
+        (7, "w", False),
+    ],
+)
+def test_an_entry_is_bounded_and_of_texts(key: Any, what: Any, fits: bool) -> None:
+    def told(event: Opened | Closed, id: str) -> Entry | None:
+        return Entry(key=key, what=what)
+
+    found = runtime_of(replace(carts, entry=told)).decode(happened())
+    if fits:
+        assert isinstance(found, Moment)
+        assert json.loads(found.entry)["what"] == what
+    else:
+        assert isinstance(found, Poison)
+        assert found.cause == "evolve"
 
 
-def _wordy(event: Opened | Closed, id: str) -> Entry | None:
-    return Entry(key="k", what="w" * 1_000_000)
+def test_a_structured_event_without_data_is_set_aside() -> None:
+    value = {"type": "shop.carts.Opened", "subject": "cart/c-1", "id": "e-1", "time": TIME}
+    headers = (("content-type", b"application/cloudevents+json"),)
+    found = runtime.decode(Record("t", 0, 0, b"c-1", json.dumps(value).encode(), headers, 1))
+    assert isinstance(found, Poison)
+    assert found.cause == "body"
 
 
 def test_a_batch_becomes_appends_each_event_once() -> None:
@@ -201,3 +222,24 @@ def test_the_shop_s_activity(subject: str, kind: str, data: dict[str, Any], key:
         return
     assert isinstance(found, Moment)
     assert (found.key, json.loads(found.entry)["what"]) == (key, what)
+
+
+def numbered(event: Opened | Closed, id: int) -> Entry | None:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": 7}, "name is 7, an int"),
+        ({"version": "1"}, "version is '1', a str"),
+        ({"bound": "5"}, "bound is '5', a str"),
+        ({"bound": True}, "bound is True, a bool"),
+        ({"entry": numbered}, "'id' of numbered is not a str"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(DefinitionError, match=words) as caught:
+        replace(carts, **changes)
+    assert "Timeline" in caught.value.where
+    assert caught.value.mend
