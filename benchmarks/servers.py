@@ -1,7 +1,6 @@
 """The broker and the store that a benchmark of the projector runs against, on the core of the load.
 
-Invariants: both are started for it and stopped behind it. The broker is the embedded one, or Apache Kafka where
-TEST_BROKER=apache asks for it.
+Invariants: both are started for it and stopped behind it. The broker is the embedded one.
 """
 
 from __future__ import annotations

@@ -34,8 +34,10 @@ def check_items(values: Any, kind: type[Any], label: str, where: str) -> None:
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         raise DefinitionError(f"{label} is {_article(type(values).__name__)}, not a list", where=where, mend=mend)
     for value in values:
+        if isinstance(value, type):
+            raise DefinitionError(f"{label} has the class {value.__name__}", where=where, mend=mend)
         if not isinstance(value, kind):
-            found = _article(type(value).__name__) if not isinstance(value, type) else f"the class {value.__name__}"
+            found = _article(type(value).__name__)
             raise DefinitionError(f"{label} has {value!r}, {found}", where=where, mend=mend)
 
 

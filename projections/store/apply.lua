@@ -182,14 +182,21 @@ local function fits(one, other)
 end
 
 -- Raises an error for a number that is none, or would be more than 63 bits.
+-- Whether a text is a whole number of 18 characters at most: two of them add up to one of 63 bits and a sign.
+local function is_short(text)
+  return #text <= 18 and string.find(text, '^-?[0-9]+$') ~= nil
+end
+
 -- The reply OVERFLOW with the numbers that would exceed 63 bits, else nil: INCRBY must not find out half way.
 local function overflowing(keys, first, deltas)
   local reply = {'OVERFLOW'}
   for i, delta in ipairs(deltas) do
     local key = keys[first + i - 1]
     local stored = call('GET', key) or '0'
-    if not halves(stored) then error({err = 'CORRUPT ' .. key}) end
-    if not fits('0', delta) or not fits(stored, delta) then reply[#reply + 1] = i end
+    if not is_short(stored) or not is_short(delta) then
+      if not halves(stored) then error({err = 'CORRUPT ' .. key}) end
+      if not fits('0', delta) or not fits(stored, delta) then reply[#reply + 1] = i end
+    end
   end
   return #reply > 1 and reply or nil
 end

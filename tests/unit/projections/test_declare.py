@@ -115,7 +115,6 @@ def test_one_that_fits() -> None:
         ("'owner' is filtered by twice", {"indexes": [Index[OneView]("i", filters=("owner", "owner?"))]}),
         ("first_event does not take None", {"evolve": first_event}),
         ("topics is 7, not a list", {"topics": 7}),
-        ("name is 7, an int", {"name": 7}),
         ("aggregate is None", {"aggregate": None}),
         ("version is '1', a str", {"version": "1"}),
         ("version is True, a bool", {"version": True}),
@@ -139,6 +138,11 @@ def test_one_that_fits() -> None:
 )
 def test_a_declaration_that_does_not_fit(words: str, changes: dict[str, Any]) -> None:
     refused(words, **changes)
+
+
+def test_a_name_that_is_no_text() -> None:
+    with pytest.raises(DefinitionError, match="name is 7, an int"):
+        declared(name=7)
 
 
 def made(name: str, base: Any, annotations: dict[str, Any]) -> Any:

@@ -119,7 +119,13 @@ async def test_the_table_has_a_line_per_partition_over_its_buckets() -> None:
 async def test_what_needs_somebody_comes_first() -> None:
     """A terminal that is not long enough hides what comes last."""
     fine = PartitionStatus("a", "projection", 1, 0, "t/0", 5, 5, 0, 0, 1.0, "running", "w", True, 0, 0, NOW_MS, NOW_MS)
-    others: dict[str, dict[str, Any]] = {"b": {}, "c": {"set_aside": 1}, "d": {"state": "silent"}, "e": {"state": "stopped: full"}, "f": {}}
+    others: dict[str, dict[str, Any]] = {
+        "b": {},
+        "c": {"set_aside": 1},
+        "d": {"state": "silent"},
+        "e": {"state": "stopped: full"},
+        "f": {},
+    }
     shown = status_table([fine, *(replace(fine, projection=name, **more) for name, more in others.items())])
     assert [line.split()[0] for line in shown.splitlines()[1:]] == ["e", "d", "c", "a", "b", "f"]
 
