@@ -8,8 +8,10 @@ import pytest
 from graphql import GraphQLObjectType
 
 from gateway.compose import compose
+from gateway.compose.numbers import shown_number
 from projections.declare import Event, Part, Projection, View
 from projections.measure import Measure
+from projections.shape import FieldType
 from projections.timeline import Entry, Timeline
 from schema import Activity, BoundedContext, Connection, entity, extension, get, measure, one, part, timeline
 from schema.errors import CompositionError
@@ -306,3 +308,64 @@ def test_a_root_field_without_an_annotation() -> None:
         number = measure(booking_docs, by_day)
 
     refuses("Query.number", query=Query)
+
+
+def test_a_timeline_is_no_projection() -> None:
+    class Query:
+        log: Guest | None = get(log_book)  # type: ignore[arg-type]  # on purpose
+
+    refuses("a Timeline stands where a Projection should", "Query.log", "with timeline(...)", query=Query)
+
+
+def test_a_projection_that_keeps_no_measures_yet() -> None:
+    class Guest:
+        number: int = measure(guest_docs, stray)
+
+    refuses("does not keep the measure 'stray'", "add it there: the projection keeps none yet", guest=Guest)
+
+
+def test_what_is_no_declaration_is_told_by_its_type() -> None:
+    class Guest:
+        number: int = booking_docs.measures  # type: ignore[assignment]  # on purpose
+
+    refuses("number is set to a list", "Guest.number", "measure or timeline", guest=Guest)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("5.5", "5.50"),
+        ("5.125", "5.125"),
+        ("4", "4.00"),
+        ("-1E+2", "-100.00"),
+        ("9" * 24, "9" * 24 + ".00"),
+        (None, "None"),
+    ],
+)
+async def test_an_extreme_has_its_places_and_all_its_digits(number: str | None, shown: str) -> None:
+    async def asked() -> Decimal | None:
+        return None if number is None else Decimal(number)
+
+    assert str(await shown_number(asked(), FieldType(Decimal, nullable=True), best_tip, "bestTip")) == shown
+
+
+ordered_docs = Projection(
+    name="ordered", version=1, topics=["g"], aggregate="guest", state=True, evolve=evolve_guest, version_of="lsn"
+)
+
+
+@pytest.mark.parametrize(
+    ("docs", "words"), [(guest_docs, "How many events the owner had recorded."), (ordered_docs, "not a count")]
+)
+def test_a_version_says_what_it_is(docs: Any, words: str) -> None:
+    class Visitor:
+        name: str
+
+    class Query:
+        visitor = get(docs)
+
+    shown = entity(docs)(Visitor)
+    Query.__annotations__ = {"visitor": shown | None}
+    made = compose([BoundedContext("hotel", entities=[shown], query=Query)], [docs]).schema.type_map["Visitor"]
+    assert isinstance(made, GraphQLObjectType)
+    assert words in (made.fields["version"].description or "")
