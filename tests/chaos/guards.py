@@ -433,6 +433,57 @@ _FOLD: Final = (
         "a null deletes what only events may change",
         (UNIT + "test_decode.py",),
     ),
+    Guard(
+        "the quick fold takes the next version only",
+        "projections/project.py",
+        "if outcome.epoch != epoch or outcome.version != version + 1:",
+        "if False:",
+        "a gap is folded over, and what came before is folded again",
+        ("tests/property/test_quick_ways.py", UNIT + "test_project.py"),
+    ),
 )
 
-GUARDS: Final = (*_STORE, *_OWNERSHIP, *_FOLD)
+_STAGES: Final = (
+    Guard(
+        "a swallowed cancellation is heeded",
+        "projections/pause.py",
+        "if task is not None and task.cancelling():",
+        "if False:",
+        "a stage waits for ever for others that are gone",
+        (UNIT + "test_stages.py",),
+    ),
+    Guard(
+        "failures that are read again count once",
+        "projections/consume.py",
+        "self._burst.clear()",
+        "pass",
+        "a full quarantine becomes a bad deploy that never ends",
+        (UNIT + "test_stages.py",),
+    ),
+    Guard(
+        "what holds no record is passed over",
+        "projections/stages.py",
+        "if passed:",
+        "if False:",
+        "rebuilding never ends behind the mark of a transaction",
+        (UNIT + "test_stages.py",),
+    ),
+    Guard(
+        "a measure without room is closed off",
+        "projections/stages.py",
+        "self._runtime.close_off(",
+        "dict(",
+        "one row that does not fit stops a partition for ever",
+        (UNIT + "test_stages.py",),
+    ),
+    Guard(
+        "a full quarantine takes what fits",
+        "projections/stages.py",
+        "limit = 1 if self._one_by_one > 0 else self._batch_records",
+        "limit = self._batch_records",
+        "there is nothing to drop, and so never room",
+        (UNIT + "test_stages.py",),
+    ),
+)
+
+GUARDS: Final = (*_STORE, *_OWNERSHIP, *_FOLD, *_STAGES)
