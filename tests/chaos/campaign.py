@@ -165,6 +165,8 @@ class Campaign:
             case schedule.JOIN:
                 self.crew.join()
             case schedule.LEAVE:
+                # A process that is asked to end before it can say so much as "ready" has nothing to leave in order.
+                await _until(lambda: any(worker.is_ready for worker in self.crew.workers), TAKEOVER_WITHIN_S)
                 code = await asyncio.to_thread(self.crew.leave, dice.choice(self._ready()))
                 assert code == 0, f"a worker left with code {code}"
             case schedule.STALL:
