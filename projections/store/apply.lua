@@ -5,10 +5,14 @@
 -- Versions are compared as numbers, owners byte by byte: `<` on Lua strings follows the locale of the server's environment.
 -- @DIGEST@ is the digest of this file (library.py): names are the server's, so two builds of Headrace can share one.
 
-local HEADER_BYTES = 18 -- document.py: format, flags, epoch, version, event time
-local GUARD_BYTES = 10 -- of these, what a change is guarded by: all but the time
-local FORMAT = 1
-local ABSENT = '\0\0\0\0\0\0\0\0\0\0' -- how a caller writes that there was no document
+-- document.py: format, width and flags in one byte, version, epoch of a wide one, event time; a guard is all of it but the time,
+-- of a narrow one with zeros behind it
+local NARROW_BYTES, WIDE_BYTES = 10, 17
+local NARROW_GUARD_BYTES, GUARD_BYTES = 4, 9
+local FLAGS = 8 -- they are less
+local LAST_OF_GUARD = '8' -- the last byte's place; a text, since a command's numbers are printed first
+local FIRST_TAG, FIRST_WIDE, LAST_TAG = 32, 40, 47 -- first bytes of format 2
+local ABSENT = 0 -- what the guard begins with of a document that was not there
 local CHUNK = 4000 -- values that go through `unpack` at once: Lua's stack holds 8000
 local INT64_HIGH, INT64_LOW = 9223372036, 854775807 -- 2^63 - 1, cut before its last nine digits
 
@@ -17,9 +21,27 @@ local call, byte, sub, read_numbers
 -- What a server does not have yet while it loads this file; each function that is called from outside begins with it.
 local function bind() call, byte, sub, read_numbers = redis.call, string.byte, string.sub, struct.unpack end
 
--- Calls a command that takes a key and then any number of values.
-local function in_chunks(command, key, values)
-  for from = 1, #values, CHUNK do call(command, key, unpack(values, from, math.min(from + CHUNK - 1, #values))) end
+-- Calls a command that takes a key and then any number of values, with those from `first` to `last`.
+local function in_chunks(command, key, values, first, last)
+  for from = first, last, CHUNK do call(command, key, unpack(values, from, math.min(from + CHUNK - 1, last))) end
+end
+
+-- Does so for each of the lists, with as many of the values, one behind the other, as its size says.
+local function in_lists(command, keys, place, sizes, values)
+  local first = 1
+  for i, size in ipairs(sizes) do
+    in_chunks(command, keys[place + i - 1], values, first, first + size - 1)
+    first = first + size
+  end
+end
+
+-- Raises an error for a key of another type than a sorted set. Most lists that lose a member gain one, too.
+local function look_at_lists(keys, first, last)
+  local seen = {}
+  for i = first, last do
+    if not seen[keys[i]] then call('ZCARD', keys[i]) end
+    seen[keys[i]] = true
+  end
 end
 
 -- Fences: who may write. Stored as `<number> <owner>`.
@@ -71,31 +93,43 @@ local function regressed(key, positions, is_fence_lost)
   return reply
 end
 
+-- Whether a first byte is one of a document, of which so many bytes are there.
+local function is_document(tag, size, narrow_bytes, wide_bytes)
+  return tag and tag >= FIRST_TAG and tag <= LAST_TAG and size >= (tag < FIRST_WIDE and narrow_bytes or wide_bytes)
+end
+
 -- Marks in `conflicts` the items whose stored document is not the base that they were folded from. Raises an error for what is no
--- document, or not newer than its base. Reads the guards alone, one by one: as dear as MGET at 400 bytes, cheaper above.
+-- document, or not newer than its base. Reads the guards alone, one by one: as dear as MGET at 400 bytes, cheaper above. What is
+-- narrow is read byte by byte, which takes a third of what `struct` takes.
 local function guard_documents(keys, first, count, documents, bases, has_queue, conflicts)
   local seen = {}
   for i = 1, count do
-    local key, document = keys[first + i - 1], documents[i + 2]
-    local old = call('GETRANGE', key, 0, GUARD_BYTES - 1)
-    local base = sub(bases, GUARD_BYTES * (i - 1) + 1, GUARD_BYTES * i)
-    if seen[key] or #document < HEADER_BYTES or byte(document) ~= FORMAT then
+    local key, document, at = keys[first + i - 1], documents[i + 2], GUARD_BYTES * (i - 1) + 1
+    local stored = call('GETRANGE', key, '0', LAST_OF_GUARD)
+    local tag, a, b, c = byte(document, 1, 4)
+    local base, x, y, z = byte(bases, at, at + 3)
+    local kept, p, q, r = byte(stored, 1, 4)
+    if seen[key] or not is_document(tag, #document, NARROW_BYTES, WIDE_BYTES) then
       error({err = 'ERR not a document, or one of two: ' .. key})
     end
     seen[key] = true
+    if kept and not is_document(kept, #stored, NARROW_GUARD_BYTES, GUARD_BYTES) then error({err = 'CORRUPT ' .. key}) end
+    local is_same = not kept and base == ABSENT
     if base ~= ABSENT then
-      local epoch, version = read_numbers('>I4I4', document, 3)
-      local old_epoch, old_version = read_numbers('>I4I4', base, 3)
-      local same = epoch == old_epoch and version == old_version
+      local version, epoch, old_version, old_epoch = a * 65536 + b * 256 + c, 0, x * 65536 + y * 256 + z, 0
+      if tag >= FIRST_WIDE then version, epoch = read_numbers('>I4I4', document, 2) end
+      if base >= FIRST_WIDE then old_version, old_epoch = read_numbers('>I4I4', bases, at + 1) end
       if epoch < old_epoch or (epoch == old_epoch and version < old_version)
-        or (same and byte(document, 2) == byte(base, 2) and not has_queue[i]) then
+        or (epoch == old_epoch and version == old_version and tag % FLAGS == base % FLAGS and not has_queue[i]) then
         error({err = 'ERR not newer than its base: ' .. key})
       end
+      if kept then
+        version, epoch = p * 65536 + q * 256 + r, 0
+        if kept >= FIRST_WIDE then version, epoch = read_numbers('>I4I4', stored, 2) end
+        is_same = epoch == old_epoch and version == old_version and kept % FLAGS == base % FLAGS
+      end
     end
-    if old ~= base and not (old == '' and base == ABSENT) then
-      if old ~= '' and (#old < GUARD_BYTES or byte(old) ~= FORMAT) then error({err = 'CORRUPT ' .. key}) end
-      conflicts[i] = true
-    end
+    if not is_same then conflicts[i] = true end
   end
 end
 
@@ -116,7 +150,7 @@ local function plan_queues(keys, first, quarantine, queues, documents, conflicts
         out[#out + 1], gone[place], after = place, coordinates, after - 1
       end
     end
-    if #released > 0 and after > 0 and byte(documents[item + 2], 2) % 2 == 0 then
+    if #released > 0 and after > 0 and byte(documents[item + 2]) % 2 == 0 then
       local flat = call('HGETALL', key)
       for i = 1, #flat, 2 do
         if not gone[flat[i]] and call('HEXISTS', quarantine, flat[i + 1]) == 1 then conflicts[item] = true end
@@ -181,7 +215,6 @@ local function fits(one, other)
   return high > -INT64_HIGH or (high == -INT64_HIGH and low >= -INT64_LOW - 1)
 end
 
--- Raises an error for a number that is none, or would be more than 63 bits.
 -- Whether a text is a whole number of 18 characters at most: two of them add up to one of 63 bits and a sign.
 local function is_short(text)
   return #text <= 18 and string.find(text, '^-?[0-9]+$') ~= nil
@@ -225,13 +258,13 @@ end
 local function write_timelines(plans, bound)
   for _, plan in ipairs(plans) do
     if #plan.fields > 0 then
-      in_chunks('HSET', plan.moments, plan.fields)
-      in_chunks('ZADD', plan.order, plan.members)
+      in_chunks('HSET', plan.moments, plan.fields, 1, #plan.fields)
+      in_chunks('ZADD', plan.order, plan.members, 1, #plan.members)
       local excess = call('ZCARD', plan.order) - bound
       if excess > 0 then
         local oldest = call('ZRANGE', plan.order, 0, excess - 1)
         for i, member in ipairs(oldest) do oldest[i] = string.match(member, '%z([^%z]*)$') end
-        in_chunks('HDEL', plan.moments, oldest)
+        in_chunks('HDEL', plan.moments, oldest, 1, #oldest)
         call('ZREMRANGEBYRANK', plan.order, 0, excess - 1)
       end
     end
@@ -241,7 +274,7 @@ end
 local function write_parking(quarantine, set_aside, cleared, plans)
   for _, coordinates in ipairs(cleared) do call('HDEL', quarantine, coordinates) end
   for _, plan in ipairs(plans) do
-    if #plan.out > 0 then in_chunks('HDEL', plan.key, plan.out) end
+    in_chunks('HDEL', plan.key, plan.out, 1, #plan.out)
     for _, coordinates in pairs(plan.gone) do call('HDEL', quarantine, coordinates) end
   end
   for _, plan in ipairs(plans) do
@@ -293,7 +326,8 @@ end
 --    appends, queues, caught up, partitions, cleared}, where
 --   positions = {partition, expected, next, identity or '', ...}          set aside = {coordinates, entry, ...}
 --   cleared   = {coordinates, ...}
---   removed   = {{member, ...}, ...}, added = {{'0', member, ...}, ...}   deltas = {whole number, ...}
+--   removed   = {{values of a list, ...}, {member, ...}}, added = {{values of a list, ...}, {'0', member, ...}}
+--   deltas    = {whole number, ...}
 --   appends   = {{{event id, ...}, {member, ...}, {entry, ...}}, ...}
 --   queues    = {{item's number, {released place, coordinates, ...}, {queued place, coordinates, entry, ...}}, ...}
 -- ARGV[2]: the guard of each item's base, one behind the other. ARGV[3...]: the items' documents, then messages for the channel.
@@ -305,7 +339,7 @@ local function apply(keys, args)
     unpack(cmsgpack.unpack(args[1]))
   local documents = 8
   local lists = documents + count
-  local numbers = lists + #removed + #added
+  local numbers = lists + #removed[1] + #added[1]
   local timelines = numbers + #deltas
   local queue_keys = timelines + 2 * #appends
   if #keys ~= queue_keys + #queues - 1 or #args < count + 2 or #args[2] ~= GUARD_BYTES * count then
@@ -333,15 +367,15 @@ local function apply(keys, args)
   if refusal then return refusal end
   refusal = overflowing(keys, numbers, deltas)
   if refusal then return refusal end
-  for i = lists, numbers - 1 do call('ZCARD', keys[i]) end
+  look_at_lists(keys, lists, numbers - 1)
   local timeline_plans, appended = plan_timelines(keys, timelines, appends, bounds[3])
   call('HLEN', keys[5])
   call('HLEN', keys[6])
 
   for i = count + 3, #args do call('SPUBLISH', keys[3], args[i]) end
   write_documents(keys, documents, count, args)
-  for i, members in ipairs(removed) do in_chunks('ZREM', keys[lists + i - 1], members) end
-  for i, members in ipairs(added) do in_chunks('ZADD', keys[lists + #removed + i - 1], members) end
+  in_lists('ZREM', keys, lists, removed[1], removed[2])
+  in_lists('ZADD', keys, lists + #removed[1], added[1], added[2])
   for i, delta in ipairs(deltas) do
     if call('INCRBY', keys[numbers + i - 1], delta) == 0 then call('DEL', keys[numbers + i - 1]) end
   end
@@ -421,6 +455,33 @@ local function page(keys, args)
   return {built, total, below, between, above, members, values}
 end
 
+-- KEYS: the built mark, then sorted sets. ARGV: prefix of the documents' keys, limit, 1 to go from the high end down. Answers
+-- {built, members of each set in that order (or the refusal of one), documents}: of a set one member more than the limit when it
+-- has more, of the documents those of all sets one behind the other, without that one.
+local function rows(keys, args)
+  bind()
+  local prefix, limit, down = args[1], tonumber(args[2]), args[3] == '1'
+  local lists, named, values = {}, {}, {}
+  for n = 2, #keys do
+    local members
+    if down then
+      members = redis.pcall('ZRANGE', keys[n], 0, limit, 'REV')
+    else
+      members = redis.pcall('ZRANGE', keys[n], 0, limit)
+    end
+    lists[n - 1] = members
+    for i = 1, members.err and 0 or math.min(#members, limit) do
+      named[#named + 1] = prefix .. string.match(members[i], '%z([^%z]*)$')
+    end
+  end
+  for from = 1, #named, 1000 do
+    for i, value in ipairs(call('MGET', unpack(named, from, math.min(from + 999, #named)))) do
+      values[from + i - 1] = value
+    end
+  end
+  return {call('EXISTS', keys[1]), lists, values}
+end
+
 -- KEYS: the sorted set, the built mark. ARGV[1]: rank of the member wanted, 0 the first, -1 the last. Answers {built, member}.
 local function extreme(keys, args)
   bind()
@@ -432,4 +493,5 @@ redis.register_function{function_name = 'headrace_fence_@DIGEST@', callback = ra
 redis.register_function{function_name = 'headrace_standing_@DIGEST@', callback = standing, flags = {'no-writes'}}
 redis.register_function{function_name = 'headrace_queued_@DIGEST@', callback = queued, flags = {'no-writes'}}
 redis.register_function{function_name = 'headrace_page_@DIGEST@', callback = page, flags = {'no-writes'}}
+redis.register_function{function_name = 'headrace_rows_@DIGEST@', callback = rows, flags = {'no-writes'}}
 redis.register_function{function_name = 'headrace_extreme_@DIGEST@', callback = extreme, flags = {'no-writes'}}

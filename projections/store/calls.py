@@ -6,8 +6,7 @@ Invariants: pure; nothing here judges a change: apply.lua does, where it can see
 from __future__ import annotations
 
 import itertools
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,13 +27,12 @@ from projections.store.change import (
     Standing,
     Waiting,
 )
-from projections.store.document import FORMAT, Document, pack
+from projections.store.document import GUARD_BYTES, guard, pack
 
 MESSAGE_BYTES: Final = 65_536
 """A message on the change channel is cut before this size, unless a single notice is larger."""
 
-_GUARD: Final = struct.Struct(">BBII")
-_ABSENT: Final = bytes(_GUARD.size)
+_ABSENT: Final = bytes(GUARD_BYTES)
 _pack = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
 
@@ -63,8 +61,8 @@ def apply_arguments(change: BucketChange, quarantine_max: int, queue_max: int) -
         change.fence or (),
         _positions(change),
         [text for coordinates, entry in change.set_aside for text in (coordinates, entry.decode())],
-        [[member.decode() for member in members] for members in change.removed.values()],
-        [[text for member in members for text in ("0", member.decode())] for members in change.added.values()],
+        _members(change.removed),
+        _scored(change.added),
         [str(delta) for delta in change.deltas.values()],
         list(timelines.values()),
         queues,
@@ -72,14 +70,23 @@ def apply_arguments(change: BucketChange, quarantine_max: int, queue_max: int) -
         [str(at) for at in change.partitions],
         list(change.cleared),
     )
-    arguments = [_pack(head), b"".join([_guard(item.base) for item in changes])]
+    guards = [_ABSENT if item.base is None else guard(item.base) for item in changes]
+    arguments = [_pack(head), b"".join(guards)]
     arguments += [pack(item.document) for item in changes]
     arguments += _messages([(item.id, item.document.epoch, item.document.version) for item in changes])
     return keys, arguments
 
 
-def _guard(base: Document | None) -> bytes:
-    return _GUARD.pack(FORMAT, base.flags, base.epoch, base.version) if base is not None else _ABSENT
+def _members(removed: Mapping[str, Sequence[bytes]]) -> tuple[list[int], list[str]]:
+    """How many members each list loses, and the members of all lists: a table of texts costs the server less than many."""
+    sizes = [len(members) for members in removed.values()]
+    return sizes, [member.decode() for members in removed.values() for member in members]
+
+
+def _scored(added: Mapping[str, Sequence[bytes]]) -> tuple[list[int], list[str]]:
+    """The same of lists that gain members, each behind its score."""
+    sizes = [2 * len(members) for members in added.values()]
+    return sizes, [text for members in added.values() for member in members for text in ("0", member.decode())]
 
 
 def _positions(change: BucketChange) -> list[str]:

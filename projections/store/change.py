@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import msgspec
+
 from projections.log.port import Partition
 from projections.store.document import Document
 from projections.store.keys import Bucket
@@ -36,7 +38,7 @@ class Waiting(NamedTuple):
     entry: bytes
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """The new state of one aggregate.
 
     `base` is the document that it was folded from, None when there was none, of which only version and flags count: the store

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterDownError, ConnectionError, MovedError, ReadOnlyError, TimeoutError
+from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError
 
+from projections.store.command import Command
+from projections.store.connection import Connection
 from projections.store.faults import AWAY
-from projections.store.link import exchange, subscribe
-from projections.store.reading import Command
+from projections.store.link import subscribe
 
 _STALE: Final = (AskError, ClusterDownError, MovedError, ReadOnlyError)
 """Replies that show that slots are elsewhere than the map says."""
@@ -27,7 +29,7 @@ _READS: Final = ("MGET", "GET", "HGETALL", "FCALL_RO")
 
 
 class ClusterLink:
-    """Implements `Link` with the library's map of slots and its connections."""
+    """Implements `Link` with the library's map of slots, a connection to each server, and the library's for subscriptions."""
 
     one_slot_each = True
 
@@ -42,9 +44,20 @@ class ClusterLink:
             require_full_coverage=False,  # a slot that nobody has concerns the reads of that slot
         )
         self._nodes = self._client.nodes_manager
+        self._connections: dict[str, Connection] = {}
+        self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
         self._is_stale = True
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s + self._timeout_s):  # for the map, and up to two trips
+                return await self._followed(commands)
+        except TimeoutError:
+            self._is_stale = True
+            raise
+
+    async def _followed(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._attempt(commands)
         if not any(isinstance(reply, MovedError) for reply in replies):
             return replies
@@ -73,6 +86,8 @@ class ClusterLink:
             yield connection
 
     async def close(self) -> None:
+        for connection in self._connections.values():
+            await connection.close()
         await self._nodes.aclose()
         await self._nodes.aclose("startup_nodes")
         self._is_stale = True
@@ -92,24 +107,31 @@ class ClusterLink:
         self._is_stale = self._is_stale or any(isinstance(reply, _STALE) for reply in replies)
         return replies
 
-    async def _each(self, trips: Sequence[tuple[ClusterNode, Sequence[Sequence[Any]]]]) -> list[list[Any] | Exception]:
-        """What each server answers, or what redis-py raised instead."""
-        if len(trips) == 1:
-            return [await self._try(*trips[0])]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._try(*trip)) for trip in trips]
-        return [task.result() for task in tasks]
-
-    async def _try(self, node: ClusterNode, commands: Sequence[Sequence[Any]]) -> list[Any] | Exception:
+    async def _each(
+        self, trips: Sequence[tuple[ClusterNode, Sequence[tuple[Any, ...]]]]
+    ) -> list[list[Any] | Exception]:
+        """What each server answers, or what redis-py raised instead. All trips begin before the first one is answered."""
+        answers = [self._connection(node).submit(commands) for node, commands in trips]
         try:
-            async with self._leased(node) as connection:
-                return await exchange(connection, commands)
-        except AWAY as error:
-            self._is_stale = True
-            return error
-        except asyncio.CancelledError:  # it took too long: perhaps the server is gone
-            self._is_stale = True
-            raise
+            await asyncio.wait(answers)
+        finally:
+            errors = [None if answer.cancel() else answer.exception() for answer in answers]
+            self._is_stale = self._is_stale or any(errors)
+        return [
+            answer.result() if error is None else cast("Exception", error)
+            for answer, error in zip(answers, errors, strict=True)
+        ]
+
+    def _connection(self, node: ClusterNode) -> Connection:
+        found = self._connections.get(node.name)
+        if found is None:
+            settings = node.connection_kwargs | {"retry": Retry(NoBackoff(), 0)}
+            found = self._connections[node.name] = Connection(
+                partial(node.connection_class, **settings),
+                connect_timeout_s=self._connect_timeout_s,
+                timeout_s=self._timeout_s,
+            )
+        return found
 
     @asynccontextmanager
     async def _subscribed(self, channel: str) -> AsyncGenerator[Any]:
@@ -128,6 +150,8 @@ class ClusterLink:
             self._is_stale = False
             try:
                 await self._nodes.initialize()
+                for name in self._connections.keys() - self._nodes.nodes_cache.keys():
+                    await self._connections.pop(name).close()
             except BaseException:
                 self._is_stale = True
                 raise

@@ -48,19 +48,24 @@ def lacks_functions(reply: object) -> bool:
     return isinstance(reply, ResponseError) and "unction not found" in str(reply)
 
 
+def away(error: BaseException) -> StoreError:
+    """What redis-py raises (`AWAY`) in the words of the port."""
+    if isinstance(error, (AuthenticationError, AuthorizationError)):
+        return StoreMisconfiguredError(f"the store refuses the credentials: {error}")
+    if isinstance(error, ResponseError):
+        return told(error)
+    if "luster mode is not enabled" in str(error):
+        return StoreMisconfiguredError("the server is no cluster; unset HEADRACE_REDIS_CLUSTER")
+    return StoreUnavailableError(f"the store is away: {error}")
+
+
 @asynccontextmanager
 async def translated() -> AsyncGenerator[None]:
     """Tells failures of what is inside in the words of the port."""
     try:
         yield
-    except (AuthenticationError, AuthorizationError) as error:
-        raise StoreMisconfiguredError(f"the store refuses the credentials: {error}") from error
-    except ResponseError as error:
-        raise told(error) from error
     except AWAY as error:
-        if "luster mode is not enabled" in str(error):
-            raise StoreMisconfiguredError("the server is no cluster; unset HEADRACE_REDIS_CLUSTER") from error
-        raise StoreUnavailableError(f"the store is away: {error}") from error
+        raise away(error) from error
 
 
 @asynccontextmanager

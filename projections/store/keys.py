@@ -33,6 +33,8 @@ from urllib.parse import quote
 from zlib import crc32
 
 LEFT_OUT: Final = "*"
+NO_VALUE: Final = "!"
+"""In the place of a filter's value: no value is written so (it would be quoted), so the list is empty."""
 SEPARATOR: Final = b"\0"
 SORT_TEXT_CHARACTERS: Final = 64
 """A text is ordered by its first 64 characters, then by key: an index entry stays small whatever the title."""

@@ -26,6 +26,7 @@ class Library:
     standing: str
     queued: str
     page: str
+    rows: str
     extreme: str
 
 
@@ -41,5 +42,6 @@ def library(source: str | None = None) -> Library:
         standing=f"headrace_standing_{digest}",
         queued=f"headrace_queued_{digest}",
         page=f"headrace_page_{digest}",
+        rows=f"headrace_rows_{digest}",
         extreme=f"headrace_extreme_{digest}",
     )

@@ -1,7 +1,6 @@
 """How commands reach the servers: the port that RedisStore speaks through, and the link to a single server.
 
-Invariants: a command is sent once, never again behind the caller's back; a connection on which anything was cut off is dropped,
-so that a late answer is never taken for another's.
+Invariants: all commands to a server share one connection (connection.py); a subscription has one of its own, of redis-py's pool.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
-import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import MovedError, ResponseError
+from redis.exceptions import MovedError
 
 from projections.errors import StoreMisconfiguredError
+from projections.store.command import Command
+from projections.store.connection import Connection
 from projections.store.faults import AWAY
-from projections.store.reading import Command
 
 
 class Link(Protocol):
@@ -30,7 +29,9 @@ class Link(Protocol):
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
         """Replies in the order of the commands, a refusal (ResponseError) in the place of its reply.
 
-        Those of one server travel together, in their order, on one connection.
+        Those of one server travel together, in their order, on one connection, with whatever others submit in the same tick of
+        the loop. Ends within `connect_timeout_s + timeout_s`. When it is cancelled, what has left is done or not done, and no other
+        batch is harmed.
         """
         ...
 
@@ -47,24 +48,6 @@ class Link(Protocol):
         ...
 
 
-async def exchange(connection: Any, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    """Sends all commands at once and reads as many replies; refusals are replies. Drops the connection when it is cut off."""
-    try:
-        # Packed in C: redis-py's asyncio connections do it in Python, at 3 us of CPU an event.
-        packed = [hiredis.pack_command(tuple(words)) for words in commands]
-        await connection.send_packed_command(packed, check_health=False)
-        replies: list[Any] = []
-        for _ in commands:
-            try:
-                replies.append(await connection.read_response())
-            except ResponseError as refusal:
-                replies.append(refusal)
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    return replies
-
-
 async def subscribe(connection: Any, channel: str) -> None:
     """Returns once the subscription holds. Raises ResponseError."""
     await connection.send_command("SSUBSCRIBE", channel, check_health=False)
@@ -72,7 +55,7 @@ async def subscribe(connection: Any, channel: str) -> None:
 
 
 class SingleLink:
-    """Implements `Link` over one connection pool."""
+    """Implements `Link` over one connection, and a pool for subscriptions."""
 
     one_slot_each = False
 
@@ -85,38 +68,34 @@ class SingleLink:
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
         )
+        self._pool: Any = self._client.connection_pool
+        self._connection = Connection(
+            self._pool.make_connection, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s
+        )
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
-        async with self._leased() as connection:
-            replies = await exchange(connection, [command.words for command in commands])
-        if any(isinstance(reply, MovedError) for reply in replies):
-            raise StoreMisconfiguredError("the server is one of a cluster; set HEADRACE_REDIS_CLUSTER")
+        replies = await self._connection.submit([command.words for command in commands])
+        for reply in replies:
+            if isinstance(reply, MovedError):
+                raise StoreMisconfiguredError("the server is one of a cluster; set HEADRACE_REDIS_CLUSTER")
         return replies
 
     async def everywhere(self, *words: Any) -> list[Any]:
         try:
-            async with self._leased() as connection:
-                return await exchange(connection, [words])
+            return await self._connection.submit([words])
         except AWAY as error:
             return [error]
 
     @asynccontextmanager
     async def subscription(self, channel: str) -> AsyncGenerator[Any]:
-        async with self._leased() as connection:
-            try:
-                await subscribe(connection, channel)
-                yield connection
-            finally:
-                await connection.disconnect(nowait=True)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    @asynccontextmanager
-    async def _leased(self) -> AsyncGenerator[Any]:
-        pool: Any = self._client.connection_pool
-        connection = await pool.get_connection()
+        connection = await self._pool.get_connection()
         try:
+            await subscribe(connection, channel)
             yield connection
         finally:
-            await pool.release(connection)
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        await self._connection.close()
+        await self._client.aclose()

@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
 from typing import Final, TypeVar
 
 from projections.errors import RebuildingError, StoreError, StoreMisconfiguredError, StoreUnavailableError
@@ -106,9 +107,13 @@ class MemoryStore:
         self._answer()
         self.buckets[bucket].live = {**self.buckets[bucket].live, **live}
 
-    async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
+    async def quarantined(self, bucket: Bucket, limit: int | None = None) -> dict[str, bytes]:
         self._answer()
-        return dict(self.buckets[bucket].quarantine)
+        return dict(islice(self.buckets[bucket].quarantine.items(), limit))
+
+    async def quarantine_sizes(self, buckets: Sequence[Bucket]) -> list[int]:
+        self._answer()
+        return [len(self.buckets[bucket].quarantine) for bucket in buckets]
 
     async def read(
         self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
@@ -165,13 +170,14 @@ class MemoryStore:
         span = span[len(span) - min(query.limit, len(span)) :] if query.backward else span[: query.limit]
         shown = [(entry, bucket, member_id(entry)) for entry, bucket in listed[span.start : span.stop]]
         rows = [PageRow(entry, id, self._row(bucket, query, id)) for entry, bucket, id in shown]
+        total = len(listed) if query.counted else 0
         if not rows:
-            return Page(rows, len(listed), start > 0, stop < len(listed))
-        return Page(rows, len(listed), span.start > 0, span.stop < len(listed))
+            return Page(rows, total, start > 0, stop < len(listed))
+        return Page(rows, total, span.start > 0, span.stop < len(listed))
 
     def _listed(self, bucket: Bucket, query: PageQuery) -> set[bytes]:
         if query.timeline is None:
-            return self._members(bucket, index_list(query.index, query.values))
+            return self._members(bucket, index_list(query.index_name, query.values))
         appends = self._whole(bucket).timelines.get(query.timeline, {})
         return {append.member for append in appends.values()}
 

@@ -51,21 +51,25 @@ def walk(query: PageQuery) -> Walk:
 
 def merge(query: PageQuery, shares: Sequence[Share], document: Callable[[str, bytes | None], Document | None]) -> Page:
     """One page out of the shares of all buckets; `document` reads what a row (its id, the bytes) names."""
-    rows = [row for share in shares for row in share.rows]
+    rows: list[tuple[bytes, bytes | None]] = []
+    total = below = between = above = 0
+    for share in shares:
+        rows += share.rows
+        total += share.total
+        below += share.below
+        between += share.between
+        above += share.above
     if len(shares) > 1:
         rows.sort(key=lambda row: row[0], reverse=walk(query).down)
-    rows = rows[: query.limit]
+    if len(rows) > query.limit:
+        rows = rows[: query.limit]
     if query.backward:
         rows.reverse()
-    below, above = any(share.below for share in shares), any(share.above for share in shares)
-    before, after = (above, below) if query.descending else (below, above)
-    if rows:
-        cut = sum(share.between for share in shares) > len(rows)
-        before, after = before or (cut and query.backward), after or (cut and not query.backward)
-    named = ((entry, member_id(entry), value) for entry, value in rows)
-    return Page(
-        rows=[PageRow(entry, id, document(id, value)) for entry, id, value in named],
-        total=sum(share.total for share in shares),
-        has_previous=before,
-        has_next=after,
-    )
+    before, after = (above > 0, below > 0) if query.descending else (below > 0, above > 0)
+    if rows and between > len(rows):
+        before, after = before or query.backward, after or not query.backward
+    named: list[PageRow] = []
+    for entry, value in rows:
+        id = member_id(entry)
+        named.append(PageRow(entry, id, document(id, value)))
+    return Page(named, total, before, after)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from projections.errors import StoreError
@@ -73,8 +72,15 @@ class ProjectorStore(Protocol):
         """Sets fields of a bucket's report, one per partition; those that other workers set stay."""
         ...
 
-    async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
-        """What was set aside, by coordinates."""
+    async def quarantined(self, bucket: Bucket, limit: int | None = None) -> dict[str, bytes]:
+        """What was set aside, by coordinates: all, or some `limit` records of it. Read in pages.
+
+        What comes or goes meanwhile is in it or not.
+        """
+        ...
+
+    async def quarantine_sizes(self, buckets: Sequence[Bucket]) -> list[int]:
+        """How many records were set aside in each. One round trip."""
         ...
 
     async def close(self) -> None:
@@ -89,25 +95,26 @@ class DocumentKey(NamedTuple):
     id: str
 
 
-@dataclass(frozen=True)
-class PageQuery:
+class PageQuery(NamedTuple):
     """A page of an index of one projection, gathered over all its buckets.
 
     Args:
         projection, generation, buckets: which ones.
-        index, values: the list, values as `keys.filter_text` writes them (None left out -> `*`).
+        index_name, values: the list, values as `keys.filter_text` writes them (None left out -> `*`).
         limit: rows wanted, 0 to 1000.
         descending: the declared order of the list runs from the largest member to the smallest.
         after, before: exclusive bounds in the declared order, members of the list (need not be present any more).
         backward: take the last `limit` rows before `before` instead of the first after `after`; still in declared order.
-        timeline: the list is the timeline of this key (`index` and `values` are not looked at); a row's id is the event's, and
-            its document version 1 with the entry as its view.
+        timeline: the list is the timeline of this key (`index_name` and `values` are not looked at); a row's id is the event's,
+            and its document version 1 with the entry as its view.
+        counted: False for the first `limit` rows (1 at least) of an index, without bounds, when nobody wants to know how many
+            there are: `total` is then not told (0). Many such pages of one index are read at the cost of a few.
     """
 
     projection: str
     generation: int
     buckets: int
-    index: str
+    index_name: str
     values: tuple[str, ...]
     limit: int
     descending: bool = False
@@ -115,10 +122,10 @@ class PageQuery:
     before: bytes | None = None
     backward: bool = False
     timeline: str | None = None
+    counted: bool = True
 
 
-@dataclass(frozen=True)
-class MeasureQuery:
+class MeasureQuery(NamedTuple):
     """A measure of one projection, gathered over all its buckets.
 
     Args:
@@ -143,8 +150,7 @@ class PageRow(NamedTuple):
     document: Document | None
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Rows in the declared order; `has_previous`/`has_next`: whether the list has rows before the first/after the last one.
 
     For an empty page they tell whether there are rows on the other side of the bound that was given.

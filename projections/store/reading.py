@@ -7,24 +7,20 @@ at the mark again at the instant of its own answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from projections.errors import RebuildingError, StoreError, StoreMisconfiguredError, WireError
+from projections.errors import StoreError, StoreMisconfiguredError, WireError
 from projections.store import page
+from projections.store.command import Command
 from projections.store.document import Document, unpack
 from projections.store.keys import SEPARATOR, Bucket, index_list, measure_list
 from projections.store.library import Library
+from projections.store.lists import lists_of
 from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReadAnswer
+from projections.store.refusals import not_ours, rebuilding
 
 _FIRST: Final = "0"
 _LAST: Final = "-1"
-
-
-class Command(NamedTuple):
-    """A command, and the key that says which server of a cluster it goes to."""
-
-    key: str
-    words: tuple[Any, ...]
 
 
 class Trip:
@@ -40,12 +36,19 @@ class Trip:
         one_slot_each: bool,
     ) -> None:
         """`one_slot_each`: an MGET may not ask for keys of several slots (a cluster's rule)."""
-        self._documents = [(bucket.document(id), bucket.built) for bucket, id in documents]
+        self._documents: list[tuple[str, str]] = []
         self._pages = pages
         self._measures = measures
         wanted: dict[str, list[str]] = {}
-        for (key, built), (bucket, _) in zip(self._documents, documents, strict=True):
-            wanted.setdefault(bucket.tag if one_slot_each else "", []).extend((key, built))
+        last, prefix, built, gathered = None, "", "", []
+        for bucket, id in documents:
+            if bucket is not last:  # those of a bucket follow each other, as a rule
+                last, prefix, built = bucket, bucket.document(""), bucket.built
+                gathered = wanted.setdefault(bucket.tag if one_slot_each else "", [])
+                gathered.append(built)
+            key = prefix + id
+            self._documents.append((key, built))
+            gathered.append(key)
         for query in measures:
             for bucket in () if query.extreme else page.buckets(query):
                 keys = (_number(bucket, query), bucket.built)
@@ -53,8 +56,12 @@ class Trip:
         self._gathers = [list(dict.fromkeys(keys)) for keys in wanted.values()]
         self.commands = [Command(keys[0], ("MGET", *keys)) for keys in self._gathers]
         self.gather_count = len(self.commands)
+        self._lists = lists_of(pages)
+        for lists in self._lists:
+            self.commands += [lists.command(bucket, functions) for bucket in page.buckets(lists.query)]
         for asked in pages:
-            self.commands += [_page(asked, bucket, functions) for bucket in page.buckets(asked)]
+            if asked.counted:
+                self.commands += [_page(asked, bucket, functions) for bucket in page.buckets(asked)]
         for query in measures:
             if query.extreme:
                 self.commands += [_extreme(query, bucket, functions) for bucket in page.buckets(query)]
@@ -71,7 +78,13 @@ class Trip:
             else rebuilding(key)
             for key, built in self._documents
         ]
-        pages = [_page_or_error(query, [next(rest) for _ in range(query.buckets)]) for query in self._pages]
+        listed: dict[PageQuery, Page | StoreError] = {}
+        for lists in self._lists:
+            listed.update(lists.answer([next(rest) for _ in range(lists.query.buckets)]))
+        pages = [
+            _page_or_error(query, [next(rest) for _ in range(query.buckets)]) if query.counted else listed[query]
+            for query in self._pages
+        ]
         measures = [
             _extreme_or_error(query, [next(rest) for _ in range(query.buckets)])
             if query.extreme
@@ -79,16 +92,6 @@ class Trip:
             for query in self._measures
         ]
         return ReadAnswer(found, pages, measures)
-
-
-def rebuilding(key: str) -> RebuildingError:
-    """Told instead of what is not there, yet or any more."""
-    return RebuildingError(f"what {key!r} is part of is being rebuilt from the log")
-
-
-def not_ours(key: str | bytes) -> StoreMisconfiguredError:
-    """Told instead of what cannot be read."""
-    return StoreMisconfiguredError(f"at {key!r} is something that Headrace did not write")
 
 
 def document(key: str | bytes, value: bytes | None) -> Document | None:
@@ -117,7 +120,7 @@ def entry(_key: str, value: bytes | None) -> Document | None:
 def _page(query: PageQuery, bucket: Bucket, functions: Library) -> Command:
     low, high, down = page.walk(query)
     if query.timeline is None:
-        keys, prefix = [bucket.entries(index_list(query.index, query.values)), bucket.built], bucket.document("")
+        keys, prefix = [bucket.entries(index_list(query.index_name, query.values)), bucket.built], bucket.document("")
     else:
         keys, prefix = [bucket.timeline(query.timeline), bucket.built, bucket.moments(query.timeline)], ""
     words = ("FCALL_RO", functions.page, len(keys), *keys, prefix, low, high, query.limit, int(down))
@@ -137,12 +140,12 @@ def _extreme(query: MeasureQuery, bucket: Bucket, functions: Library) -> Command
 def _page_or_error(query: PageQuery, replies: Sequence[Any]) -> Page | StoreError:
     """One page out of the buckets' replies, or what is wrong with one of them."""
     shares: list[page.Share] = []
-    for bucket, reply in zip(page.buckets(query), replies, strict=True):
+    for number, reply in enumerate(replies):
         if isinstance(reply, StoreError):
             return reply
         built, total, below, between, above, members, values = reply
         if not built:
-            return rebuilding(bucket.tag)
+            return rebuilding(Bucket(query.projection, query.generation, number).tag)
         shares.append(page.Share(total, below, between, above, list(zip(members, values, strict=True))))
     try:
         return page.merge(query, shares, document if query.timeline is None else entry)

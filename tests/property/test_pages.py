@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,26 +31,28 @@ def cases(draw: st.DrawFn) -> tuple[dict[str, str | None], int, list[PageQuery]]
     buckets = draw(st.sampled_from([1, 3]))
     there = st.sampled_from([member(title, id) for id, title in listed.items()]) if listed else st.none()
     bound = st.one_of(bounds, there, st.none())
-    queries = draw(
-        st.lists(
-            st.builds(
-                PageQuery,
-                projection=st.just("p"),
-                generation=st.just(1),
-                buckets=st.just(buckets),
-                index=st.just("i"),
-                values=st.sampled_from([(), ("none",)]),
-                limit=st.integers(0, 6),
-                descending=st.booleans(),
-                after=bound,
-                before=bound,
-                backward=st.booleans(),
-            ),
-            min_size=5,
-            max_size=10,
-        )
+    values = st.sampled_from([(), ("none",)])
+    counted = st.builds(
+        PageQuery,
+        projection=st.just("p"),
+        generation=st.just(1),
+        buckets=st.just(buckets),
+        index_name=st.just("i"),
+        values=values,
+        limit=st.integers(0, 6),
+        descending=st.booleans(),
+        after=bound,
+        before=bound,
+        backward=st.booleans(),
+        counted=st.just(True),
     )
-    return listed, buckets, queries
+    firsts = st.builds(_first, st.just(buckets), values, st.integers(1, 6), st.booleans())
+    return listed, buckets, draw(st.lists(st.one_of(counted, firsts), min_size=5, max_size=10))
+
+
+def _first(buckets: int, values: tuple[str, ...], limit: int, descending: bool) -> PageQuery:
+    """A page whose list nobody counts."""
+    return PageQuery("p", 1, buckets, "i", values, limit, descending, counted=False)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,7 +62,7 @@ async def test_memory_and_valkey_agree(
 ) -> None:
     listed, buckets, queries = case
     projection = f"p{uuid.uuid4().hex}"
-    queries = [replace(query, projection=projection) for query in queries]
+    queries = [query._replace(projection=projection) for query in queries]
     memory, real = MemoryStore(), RedisStore(valkey.url)
     everywhere = [Bucket(projection, 1, number) for number in range(buckets)]
     try:

@@ -7,7 +7,7 @@ import pytest
 from projections.store.change import UNREAD, Advance, Applied, BucketChange, Change, Conflict, Full, SetAside, Waiting
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket, queue_place
-from tests.contract.store.conftest import P0, Dump, Store
+from tests.contract.store.conftest import P0, QUARANTINE_MAX, Dump, Store
 
 NONE = Document(0, 0, 0, None, PARKED)
 """What is written of an aggregate of which only records that wait were seen."""
@@ -150,3 +150,24 @@ async def test_what_is_cleared_and_set_aside_at_once_stays(store: Store, bucket:
     again = BucketChange(bucket, set_aside=[SetAside("orders/0/1", b'{"again":1}')], cleared=["orders/0/1"])
     assert await store.apply(again) == Applied(0, 1)
     assert await store.quarantined(bucket) == {"orders/0/1": b'{"again":1}'}
+
+
+async def test_a_quarantine_is_read_in_pages_whole_or_up_to_a_limit(
+    store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records are larger than those that a server keeps, and gives away, in one piece."""
+    monkeypatch.setattr("projections.store.redis.QUARANTINE_PAGE", 1)
+    records = [
+        SetAside(f"orders/0/{offset}", b'{"x":"%s"}' % (b"%d" % offset * 80)) for offset in range(QUARANTINE_MAX)
+    ]
+    other = Bucket(bucket.projection, bucket.generation, bucket.number + 1)
+    assert isinstance(await store.apply(BucketChange(bucket, set_aside=records)), Applied)
+    assert await store.quarantine_sizes([bucket, other]) == [QUARANTINE_MAX, 0]
+    assert await store.quarantine_sizes([]) == []
+    kept = {record.coordinates: record.entry for record in records}
+    assert await store.quarantined(bucket) == kept
+    for limit in (1, QUARANTINE_MAX - 1, QUARANTINE_MAX, 1000):
+        some = await store.quarantined(bucket, limit)
+        assert len(some) == min(limit, QUARANTINE_MAX)
+        assert some.items() <= kept.items()
+    assert await store.quarantined(other, 10) == {}
