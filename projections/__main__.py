@@ -20,7 +20,7 @@ from projections.operate.commands import DONE, Desk, quarantine
 from projections.operate.live import status
 from projections.runtime import Definition
 from projections.settings import StoreSettings, WorkerSettings, projector_settings
-from projections.worker import open_store, run, selected, stop_signals
+from projections.worker import open_store, run, selected, spare_collections, stop_signals
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -62,8 +62,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _run(settings: WorkerSettings, sources: Sequence[Definition]) -> int:
     stop = asyncio.Event()
     names = ", ".join(source.name for source in sources)
+
+    def ready() -> None:
+        spare_collections()
+        print(f"ready {names}", flush=True)
+
     with stop_signals(stop, stdin=settings.exit_on_stdin_eof):
-        await run(settings, sources, stop, lambda: print(f"ready {names}", flush=True))
+        await run(settings, sources, stop, ready)
     return DONE
 
 

@@ -32,11 +32,14 @@ class Burst:
 
     def add(self, outcomes: Sequence[Outcome], result: ChangeSet) -> None:
         """Takes note of a batch and of what it came to, in log order."""
+        if not (result.parked or result.set_aside or self._failed):  # all is well, as nearly always
+            self._window.extend([None for outcome in outcomes if type(outcome) in _READ])
+            return
         parked = {_place(poison.record): poison for poison in (*result.parked, *result.set_aside)}
         for outcome in outcomes:
             poison = parked.get(_place(outcome.record)) if parked else None
             if poison is None:
-                if isinstance(outcome, Decoded | Moment):
+                if type(outcome) in _READ:
                     self._note(None)
             elif poison.cause in OF_THE_CODE:
                 self._note(_aggregate(poison))
@@ -71,6 +74,9 @@ class Burst:
         self._window.clear()
         self._failed.clear()
         self._example = ""
+
+
+_READ: Final = frozenset({Decoded, Moment})
 
 
 def _place(record: Record) -> tuple[str, int, int]:

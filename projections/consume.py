@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
+from projections.batch import MAX_RECORDS
 from projections.burst import Burst
 from projections.errors import (
     FailureBurstError,
@@ -120,7 +121,8 @@ class Consumer:
                 self._instruments.setbacks.add(1, {**self._attributes, "error": type(error).__name__})
                 logger.warning("%s: %s", self.name, error)
             except (QuarantineFullError, FailureBurstError) as error:
-                self._one_by_one = self._batch_records if isinstance(error, QuarantineFullError) else 0
+                longest = max(self._batch_records, MAX_RECORDS)
+                self._one_by_one = longest if isinstance(error, QuarantineFullError) else 0
                 await self._rest(error)
                 continue
             except (LogError, StoreError) as error:
@@ -182,6 +184,7 @@ class Consumer:
         self._commit_due_s = time.monotonic() + COMMIT_S
         self.assigned.set()
         self._progress.passed_by(share)
+        self._progress.missed(share)
         stages = Stages(
             self._runtime,
             self._log,

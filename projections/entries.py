@@ -28,7 +28,6 @@ CACHED: Final = 4096
 """Texts that are kept: the rows of a batch share customers, days and states, and a row is in several lists."""
 
 _sorted = lru_cache(maxsize=CACHED, typed=True)(sort_text)
-_text = lru_cache(maxsize=CACHED, typed=True)(filter_text)
 _EXACT: Final = Context(prec=60)
 
 
@@ -248,9 +247,16 @@ def _checked(measure: Measure[Any]) -> Callable[[Any], Any]:
 
 
 def _extreme(measure: Measure[Any]) -> _Listing:
-    return _Listing(_fed(measure), lambda by: (measure_list(measure.name, _text(by[0])),))
+    name = _named(measure)
+    return _Listing(_fed(measure), lambda by: (name(by[0]),))
 
 
 def _number(measure: Measure[Any]) -> _Number:
     places = measure.places
-    return _Number(_fed(measure), lambda by: measure_list(measure.name, _text(by)), lambda value: units(value, places))
+    return _Number(_fed(measure), _named(measure), lambda value: units(value, places))
+
+
+def _named(measure: Measure[Any]) -> Callable[[Any], str]:
+    """The name of the list or number that is kept by a value."""
+    start = measure.name
+    return lru_cache(maxsize=CACHED, typed=True)(lambda by: measure_list(start, filter_text(by)))

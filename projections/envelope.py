@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
 
-from projections.record import MAX_VERSION, Record
+from projections.record import MAX_VERSION, Pair, Record
 
 HEARTBEAT: Final = b"headrace.heartbeat"
 MAX_ID_CHARACTERS: Final = 255
@@ -27,7 +26,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _TIME_CHARACTERS: Final = 64
 """A time with nanoseconds and a zone has 35; more is no time, and would fill the cache of times."""
-_MS_CHARACTERS: Final = len("2026-01-01T00:00:00.000Z")
+_SECOND: Final = len("2026-01-01T00:00:00")
+_MS: Final = {b".%03dZ" % ms: ms for ms in range(1000)} | {b"Z": 0}
+"""The usual ends of a time."""
 _TYPE: Final = "content-type"
 _PLAIN: Final = b"application/json"
 _MODES: Final = b"application/cloudevents"
@@ -66,7 +67,7 @@ def read(record: Record) -> tuple[Attributes, bytes | None]:
     return attributes, record.value
 
 
-def _refuse_repeated(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+def _refuse_repeated(headers: Iterable[Pair]) -> None:
     """A publisher that says two things says neither."""
     seen: dict[str, bytes | None] = {}
     for name, value in headers:
@@ -165,18 +166,29 @@ def instant(value: bytes) -> datetime:
 
 def time_ms(value: bytes) -> int:
     """A time in milliseconds since 1970; before that, 0. Raises UnusableError."""
-    if len(value) == _MS_CHARACTERS and value[19:20] == b"." and value[23:] == b"Z" and (ms := value[20:23]).isdigit():
-        return max(0, _second_ms(value[:19] + b"Z") + int(ms))
+    ms = _MS.get(value[_SECOND:])
+    if ms is not None:
+        ms += _seconds[value[:_SECOND]]
+        return max(0, ms)
     fraction = value[20:-1]
-    if value[19:20] == b"." and value[-1:] == b"Z" and fraction.isdigit() and len(value) <= _TIME_CHARACTERS:
-        return max(0, _second_ms(value[:19] + b"Z") + int(fraction[:3].ljust(3, b"0")))
-    return max(0, _second_ms(value))
+    if value[_SECOND:20] == b"." and value[-1:] == b"Z" and fraction.isdigit() and len(value) <= _TIME_CHARACTERS:
+        return max(0, _seconds[value[:_SECOND]] + int(fraction[:3].ljust(3, b"0")))
+    return max(0, (instant(value) - _EPOCH) // _MILLISECOND)
 
 
-@lru_cache(maxsize=4096)
-def _second_ms(value: bytes) -> int:
-    """Kept for the events of the same second, of which a log has many."""
-    return (instant(value) - _EPOCH) // _MILLISECOND
+class _Seconds(dict[bytes, int]):
+    """Milliseconds since 1970 by `2026-01-01T00:00:00`, in UTC. Kept for the events of the same second, of which a log has many."""
+
+    def __missing__(self, second: bytes) -> int:
+        found = (instant(second + b"Z") - _EPOCH) // _MILLISECOND
+        if len(self) >= _SECONDS_KEPT:
+            self.clear()
+        self[second] = found
+        return found
+
+
+_SECONDS_KEPT: Final = 4096
+_seconds: Final = _Seconds()
 
 
 def time_us(value: bytes) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from projections.arguments import check_items, check_name, check_type
@@ -33,27 +34,27 @@ class Index(Generic[V]):
     filters: tuple[str, ...] = ()
     sort: str | None = None
 
-    @property
+    @cached_property
     def required(self) -> tuple[str, ...]:
         """Filters that every query gives."""
         return tuple(name for name in self.filters if not name.endswith("?"))
 
-    @property
+    @cached_property
     def optional(self) -> tuple[str, ...]:
         """Filters that a query may leave out, without the question mark."""
         return tuple(name[:-1] for name in self.filters if name.endswith("?"))
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """All filters, in the declared order, without question marks."""
         return tuple(name.removesuffix("?") for name in self.filters)
 
-    @property
+    @cached_property
     def sort_field(self) -> str | None:
         """The field that orders the list, without the minus sign."""
         return self.sort.removeprefix("-") if self.sort else None
 
-    @property
+    @cached_property
     def descending(self) -> bool:
         """Whether the list runs from the largest sort value to the smallest."""
         return bool(self.sort and self.sort.startswith("-"))

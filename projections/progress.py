@@ -42,6 +42,7 @@ class Progress:
         self._event_time_ms: dict[Partition, int] = {}
         self._polled_ms = _now_ms()
         self._was_caught_up = False
+        self._vanished: frozenset[str] = frozenset()
         self._reported: dict[Partition, int] = {}
         self._reported_s = time.monotonic()
 
@@ -55,6 +56,13 @@ class Progress:
             self._instruments.gone.add(start - position, {**self._attributes, "topic": at.topic})
             told = "%s: %s begins at %s: records from %s on are gone, and what they said can only come from their owner"
             logger.error(told, self.name, at, start, position)
+
+    def missed(self, share: Share) -> None:
+        """Topics have vanished: told once, until they are there again. What was read of them stays."""
+        for topic in sorted(share.vanished - self._vanished):
+            self._instruments.vanished.add(1, {**self._attributes, "topic": topic})
+            logger.error("%s: topic %s was read and is there no longer: nothing new comes of it", self.name, topic)
+        self._vanished = share.vanished
 
     def read(self, outcomes: Sequence[Outcome]) -> None:
         """Records were read and decoded."""

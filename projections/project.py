@@ -102,15 +102,13 @@ class Projector:
         first: dict[str, Placed] = {}
         more: dict[str, list[Placed]] = {}
         for outcome in outcomes:
-            if not isinstance(outcome, _PLACED):
+            if type(outcome) not in _PLACED:
                 continue
-            id = outcome.id
+            id = outcome.id  # type: ignore[union-attr]
             if id is None:
                 result.set_aside.append(outcome)  # type: ignore[arg-type]  # only a Poison has no place
-            elif id in first:
-                more.setdefault(id, []).append(outcome)
-            else:
-                first[id] = outcome
+            elif first.setdefault(id, outcome) is not outcome:  # type: ignore[arg-type]
+                more.setdefault(id, []).append(outcome)  # type: ignore[arg-type]
         for id, outcome in first.items():
             document = documents.get(id)
             if id in more or not self._fold_alone(outcome, document, result):
@@ -224,10 +222,10 @@ class Projector:
     def _encode(self, view: View, old: View | None, event: Event) -> bytes:
         if type(view) is not self._view:
             raise TypeError(f"evolve returned {type(view).__name__}, not {self._view.__name__}")
-        return self._codec.encode(view, (event,) if old is None else (old, event))
+        return self._codec.encode_next(view, old, event)
 
 
-_PLACED: Final = (Decoded, Ignored, Poison)
+_PLACED: Final = frozenset({Decoded, Ignored, Poison})
 
 
 def _not_due(outcome: Versioned, aggregate: _Aggregate) -> Poison:

@@ -65,7 +65,7 @@ def set_aside(poison: Poison, now_ms: int) -> SetAside:
         offset=record.offset,
         key=record.key,
         value=record.value,
-        headers=record.headers,
+        headers=tuple(record.headers),
         timestamp_ms=record.timestamp_ms,
         when=datetime.fromtimestamp(now_ms / 1000, UTC),
         id=poison.id,

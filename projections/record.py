@@ -5,7 +5,8 @@ Invariants: all values are immutable; `Record` keeps the bytes as they came, so 
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -16,6 +17,59 @@ MAX_VERSION: Final = 2**31 - 1
 
 DETAIL_CHARACTERS: Final = 500
 """Of what an author's code says when it fails; it may quote a megabyte."""
+
+
+Pair: TypeAlias = tuple[str, bytes | None]
+"""A header: its name as it came, and its value, which may be null."""
+
+
+class Headers(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """The headers of a record as two tuples, of which records of one publisher share the first. Equal to the same pairs."""
+
+    names: tuple[str, ...]
+    values: tuple[bytes | None, ...]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return zip(self.names, self.values, strict=True)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __contains__(self, pair: object) -> bool:
+        return pair in tuple(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers | tuple) and tuple(self) == tuple(other)  # pyright: ignore[reportUnknownArgumentType]
+
+    __hash__ = None  # type: ignore[assignment]  # as it equals pairs, it would have to hash as they do
+
+
+Split: TypeAlias = tuple[tuple[str, ...], tuple[bytes | None, ...]]
+
+
+def split(pairs: Collection[Pair]) -> Split:
+    """The names and the values of headers, in the order of the log."""
+    count = len(pairs)
+    return _SPLIT[count](pairs) if count < _SPLITTERS else _any_split(pairs)
+
+
+def _any_split(pairs: Collection[Pair]) -> Split:
+    return tuple([name for name, _ in pairs]), tuple([value for _, value in pairs])
+
+
+def _splitter(count: int) -> Callable[[Collection[Pair]], Split]:
+    """Takes so many pairs apart, each by name: in a third of the time of `zip(*pairs)`."""
+    pairs, names, values = (
+        "".join(part.format(n) for n in range(count)) for part in ("(n{0}, v{0}), ", "n{0}, ", "v{0}, ")
+    )
+    found: dict[str, Any] = {}
+    exec(f"def split(pairs):\n    [{pairs}] = pairs\n    return ({names}), ({values})", found)  # noqa: S102 - of a number alone
+    one: Callable[[Collection[Pair]], Split] = found["split"]
+    return one
+
+
+_SPLITTERS: Final = 20
+_SPLIT: Final = tuple(map(_splitter, range(_SPLITTERS)))
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -31,7 +85,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Collection[Pair]
     timestamp_ms: int
     fault: str | None = None
 

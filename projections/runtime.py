@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from projections.declare import Projection
 from projections.decode import Decoder
@@ -61,11 +61,11 @@ class _ProjectionRuntime:
         self._projector = Projector(projection, decoder)
 
     def ids_to_read(self, outcomes: Sequence[Outcome]) -> list[str]:
-        ids: dict[str, None] = {}
-        for outcome in outcomes:
-            if isinstance(outcome, _PLACED) and outcome.id is not None:
-                ids[outcome.id] = None
-        return list(ids)
+        ids: dict[str | None, None] = dict.fromkeys(
+            [outcome.id for outcome in outcomes if type(outcome) in _PLACED]  # type: ignore[union-attr]
+        )
+        ids.pop(None, None)  # of a record of no aggregate
+        return cast("list[str]", list(ids))
 
     def project(
         self,
@@ -80,7 +80,7 @@ class _ProjectionRuntime:
         self._projector.close_off(numbers)
 
 
-_PLACED = (Decoded, Ignored, Poison)
+_PLACED: Final = frozenset({Decoded, Ignored, Poison})
 
 
 class _TimelineRuntime:

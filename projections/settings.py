@@ -27,12 +27,24 @@ GATEWAY_NAMES: Final = frozenset(
     for name in (
         "COMMAND_TIMEOUT_MS",
         "HOST",
+        "MAX_ALIASES",
+        "MAX_CHARACTERS",
+        "MAX_COST",
+        "MAX_DEPTH",
+        "MAX_DIRECTIVES",
+        "MAX_FIELDS",
+        "MAX_NODES",
+        "MAX_ROOT_FIELDS",
+        "MAX_TOKENS",
         "MAX_WAIT_MS",
+        "OPERATION_TIMEOUT_MS",
         "PORT",
         "SERVICES",
+        "SHOW_PLANS",
         "STORE_TIMEOUT_MS",
         "TOKEN_AUDIENCE",
         "TOKEN_KEYS",
+        "TRUSTED_DOCUMENTS",
     )
 )
 """Settings of the other process: one environment may serve both."""
@@ -237,7 +249,7 @@ class WorkerSettings(StoreSettings):
 
     kafka_bootstrap: str = setting("brokers to ask for the others", HOSTS)
     group: str = setting("prefix of the consumer groups, one per projection", NAME, default="headrace")
-    batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=2_000)
+    batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=400)
     fetch_max_wait_ms: int = setting(
         "how long the broker may hold an empty answer back; 10 for the embedded broker",
         integer(1, 1_000, example=100),

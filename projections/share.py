@@ -34,6 +34,8 @@ class Share:
     built: set[Bucket]
     gone: Mapping[Partition, tuple[int, int]]
     """Where the log begins behind the position: both. What was between them was never read."""
+    vanished: frozenset[str]
+    """Topics that were read once, and are there no longer."""
     targets: dict[Partition, int] = field(default_factory=dict[Partition, int])
     """The ends that were first seen: a partition that was read up to there is caught up."""
 
@@ -80,6 +82,7 @@ async def hold(
         fences=fences,
         stored=stored,
         next=following,
+        vanished=_vanished(assignment, standings),
         gone={at: (following[at], start) for at, start in starts.items() if following[at] < start},
         caught_up={bucket: {at for at in standing.caught_up if at in own} for bucket, standing in standings.items()},
         built={bucket for bucket, standing in standings.items() if standing.is_built},
@@ -123,6 +126,11 @@ def written(bucket: Bucket, outcome: object) -> Applied:
             raise RegressedError(f"{bucket.tag} is stored with {stored}: going back to it")
         case _:
             raise StoreError(f"a change of {bucket.tag} was refused: {outcome}")
+
+
+def _vanished(assignment: Assignment, standings: Mapping[Bucket, Standing]) -> frozenset[str]:
+    read = {at.topic for standing in standings.values() for at in standing.positions}
+    return frozenset(read.intersection(assignment.missing))
 
 
 def _lowest(own: Sequence[Partition], standings: Mapping[Bucket, Standing]) -> dict[Partition, int]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from projections.batch import Slice, slices
+from projections.batch import Cutter, Slice
 from projections.burst import Burst
 from projections.errors import ConflictedError, FailureBurstError, QuarantineFullError
 from projections.log.port import Log, Partition
@@ -32,8 +32,10 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 FETCH_WAIT_MS: Final = 250
-READ_AHEAD: Final = 4
-"""Slices that are decoded and wait to be folded: some 800 records."""
+READ_AHEAD: Final = 12
+"""Slices that are decoded and wait to be folded: some 2,400 records, for the time that the broker takes to answer a fetch. aiokafka
+asks for the next one when nothing is left of the last.
+"""
 BUILDING_TICK_S: Final = 0.1
 """How often marks are looked at while a bucket is not built: readers wait for it."""
 FOLD_AHEAD: Final = 1
@@ -96,9 +98,10 @@ class Stages:
     # -- read
 
     async def _reading(self) -> None:
+        cutter = Cutter(len(self._buckets))
         while not self._should_end():
             limit = 1 if self._one_by_one > 0 else self._batch_records
-            records = await self._log.fetch(max_records=limit, wait_ms=FETCH_WAIT_MS)
+            records = await self._log.fetch(max_records=limit, wait_ms=0 if cutter.holds else FETCH_WAIT_MS)
             self._one_by_one -= len(records)
             heed_cancellation()
             self._progress.polled()
@@ -106,11 +109,18 @@ class Stages:
                 decode = self._runtime.decode
                 outcomes = [decode(record) for record in records]
                 self._progress.read(outcomes)
-                for part in slices(outcomes, len(self._buckets)):
+                for part in cutter.add(outcomes):
                     await self._hand_on(part)
+                if 1 < limit == len(records):  # more is at hand: it goes into the slice that is begun
+                    await asyncio.sleep(0)  # the other stages have a turn
+                    continue
+            if rest := cutter.rest():
+                await self._hand_on(rest)
             passed = {at: offset for at, offset in self._log.reached().items() if offset > self._passed.get(at, offset)}
             if passed:  # nothing to fold, and still a way to go
                 await self._hand_on(Slice(next=passed))
+        if rest := cutter.rest():
+            await self._hand_on(rest)
         await self._read.put(None)
 
     async def _hand_on(self, part: Slice) -> None:

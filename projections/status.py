@@ -5,6 +5,7 @@ Invariants: only reads, and from the store alone; what a worker said more than S
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +24,8 @@ from projections.timeline import Timeline
 
 SILENT_MS: Final = 5_000
 """A worker reports every second; one that was silent for five is not known to be running."""
+LOOKED_AT: Final = 1_000
+"""Records of a bucket's quarantine: some megabytes a second for a table that is live."""
 SILENT: Final = "silent"
 NEVER_RAN: Final = "never ran"
 
@@ -33,7 +36,8 @@ class PartitionStatus(msgspec.Struct, frozen=True, rename="camel"):
     `position` is what is stored, `end`, `rate` (records per second), `owner` (the worker) and `polled_ms` (when the log last
     answered) are as last reported. `lag` is in records, None while the end is not known. `state` is the worker's own word
     ("running", "rebuilding", "stopped: <why>"), "silent" when it reports no more, "never ran" when it never did. `built` and the
-    counts are from the store: `parked` aggregates, `set_aside` records, those that wait behind others included.
+    counts are from the store: `parked` aggregates, `set_aside` records, those that wait behind others included. `quarantine` is
+    how many records the whole bucket has set aside; of more than LOOKED_AT, `parked` and `set_aside` count only that many.
     """
 
     projection: str
@@ -51,16 +55,18 @@ class PartitionStatus(msgspec.Struct, frozen=True, rename="camel"):
     built: bool
     parked: int
     set_aside: int
+    quarantine: int
     polled_ms: int | None
     event_time_ms: int | None
 
 
 @dataclass
 class _Aside:
-    """What of a partition is in a quarantine."""
+    """What is in a bucket's quarantine: `size` records in all, and of those that were looked at what each partition has."""
 
-    parked: set[str] = field(default_factory=set[str])
-    records: int = 0
+    size: int
+    parked: dict[Partition, set[str]] = field(default_factory=dict[Partition, set[str]])
+    records: Counter[Partition] = field(default_factory=Counter[Partition])
 
 
 async def read_status(
@@ -70,11 +76,12 @@ async def read_status(
     found: list[PartitionStatus] = []
     for source in sources:
         places = await buckets_of(store, source, buckets)
-        for bucket, report in zip(places, await store.reports(places), strict=True):
+        sizes = await store.quarantine_sizes(places)
+        for bucket, size, report in zip(places, sizes, await store.reports(places), strict=True):
             standing = await store.standing(bucket)
-            aside = await _read_aside(store, source, bucket)
+            aside = await _read_aside(store, source, bucket, size)
             lags = _read_report(bucket, report)
-            known: list[Partition | None] = [*sorted(lags.keys() | standing.positions.keys() | aside.keys())]
+            known: list[Partition | None] = [*sorted(lags.keys() | standing.positions.keys() | aside.records.keys())]
             found += [_status(source, bucket.number, at, lags, standing, aside, now_ms) for at in known or [None]]
     return found
 
@@ -86,15 +93,17 @@ def _read_report(bucket: Bucket, report: Mapping[str, bytes]) -> dict[Partition,
         raise StoreMisconfiguredError(f"in {bucket.live!r} is something that Headrace did not write") from None
 
 
-async def _read_aside(store: OperatorStore, source: Definition, bucket: Bucket) -> dict[Partition, _Aside]:
+async def _read_aside(store: OperatorStore, source: Definition, bucket: Bucket, size: int) -> _Aside:
     """Read from the entries alone: one whose place in a history is known waits in the queue of its aggregate."""
-    found: dict[Partition, _Aside] = {}
-    for data in (await store.quarantined(bucket)).values():
+    found = _Aside(size)
+    if not size:
+        return found
+    for data in (await store.quarantined(bucket, LOOKED_AT)).values():
         entry = read_kept(bucket, data)
-        aside = found.setdefault(Partition(entry.topic, entry.partition), _Aside())
-        aside.records += 1
+        at = Partition(entry.topic, entry.partition)
+        found.records[at] += 1
         if entry.id is not None and not isinstance(source, Timeline):
-            aside.parked.add(entry.id)
+            found.parked.setdefault(at, set()).add(entry.id)
     return found
 
 
@@ -104,11 +113,10 @@ def _status(
     at: Partition | None,
     lags: Mapping[Partition, PartitionLag],
     standing: Standing,
-    aside: Mapping[Partition, _Aside],
+    aside: _Aside,
     now_ms: int,
 ) -> PartitionStatus:
     lag = None if at is None else lags.get(at)
-    kept = _Aside() if at is None else aside.get(at, _Aside())
     position = 0 if at is None else standing.positions.get(at, 0)
     behind = None if lag is None or lag.end is None else max(0, lag.end - position)
     polled_ms = None if lag is None else lag.polled_ms
@@ -126,8 +134,9 @@ def _status(
         state=_state(lag, now_ms),
         owner=lag.owner if lag else None,
         built=standing.is_built,
-        parked=len(kept.parked),
-        set_aside=kept.records,
+        parked=0 if at is None else len(aside.parked.get(at, ())),
+        set_aside=0 if at is None else aside.records[at],
+        quarantine=aside.size,
         polled_ms=polled_ms,
         event_time_ms=lag.event_time_ms if lag else None,
     )
@@ -176,14 +185,15 @@ def _urgency(shares: Sequence[PartitionStatus]) -> int:
 def _line(shares: Sequence[PartitionStatus]) -> tuple[object, ...]:
     slowest = min(shares, key=lambda share: share.position)
     built = sum(share.built for share in shares)
+    more = "+" if any(share.quarantine > LOOKED_AT for share in shares) else ""
     return (
         slowest.projection,
         slowest.partition,
         slowest.lag,
         None if slowest.staleness_ms is None else _age(slowest.staleness_ms),
         None if slowest.rate is None else f"{slowest.rate:.0f}",
-        sum(share.parked for share in shares),
-        sum(share.set_aside for share in shares),
+        f"{sum(share.parked for share in shares)}{more}",
+        f"{sum(share.set_aside for share in shares)}{more}",
         slowest.state,
         "yes" if built == len(shares) else "no" if len(shares) == 1 else f"{built} of {len(shares)}",
         slowest.position,

@@ -48,12 +48,19 @@ GONE: Final = Metric(
     "Offsets that the log had dropped before they were read (retention)",
     ("projection", "topic"),
 )
+VANISHED: Final = Metric(
+    "headrace.projector.vanished",
+    "counter",
+    "{topic}",
+    "Topics that were read once and are there no longer, each time that a worker finds one",
+    ("projection", "topic"),
+)
 OUTAGES: Final = Metric(
     "headrace.projector.outages", "counter", "{outage}", "Times the store or the log failed", ("projection", "error")
 )
 APPLY_DURATION: Final = Metric("headrace.projector.apply.duration", "histogram", "s", "Time of one atomic change")
 
-METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, SETBACKS, GONE, OUTAGES, APPLY_DURATION)
+METRICS: Final = (RECORDS, APPLIED, DUPLICATES, SET_ASIDE, SETBACKS, GONE, VANISHED, OUTAGES, APPLY_DURATION)
 
 
 class Instruments:
@@ -66,6 +73,7 @@ class Instruments:
         self.duplicates = _counter(meter, DUPLICATES)
         self.set_aside = _counter(meter, SET_ASIDE)
         self.gone = _counter(meter, GONE)
+        self.vanished = _counter(meter, VANISHED)
         self.setbacks = _counter(meter, SETBACKS)
         self.outages = _counter(meter, OUTAGES)
         self.apply_duration: Histogram = meter.create_histogram(

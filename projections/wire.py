@@ -6,16 +6,15 @@ decimals that are finite and bounded, so that stored bytes can be handed to a cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec.structs import force_setattr
 
+from projections.checks import Check, Scalar, Scalars, check_of
 from projections.errors import WireError
-from projections.shape import FieldType, struct_fields, unwrap
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -26,55 +25,47 @@ MIN_INT: Final = -(2**31)
 MAX_INT: Final = 2**31 - 1
 """What a GraphQL `Int` can be: 32 bits, signed. A larger number that was stored could never be read."""
 
-Check: TypeAlias = Callable[[Any], Any]
-"""Takes a value, returns it or its normal form; raises WireError."""
-
 
 class Codec(Generic[S]):
     """Decodes and encodes one struct type."""
 
     def __init__(self, struct: type[S]) -> None:
-        self._decoder = msgspec.json.Decoder(struct)
-        self._checks = _field_checks(struct)
+        self._struct = struct
+        decoder = msgspec.json.Decoder(struct)
+        self.decode_stored: Callable[[bytes], S] = decoder.decode
+        """What `encode` wrote, and so needs no second look. Raises msgspec.DecodeError."""
+        self.normal: Callable[[S], S] = check_of(struct, _SCALARS) or _as_it_is
+        """The same value, every field in its wire form, in place. Raises WireError."""
+        self._unlike: dict[tuple[type[Any], bool], Check] = {}
 
     def decode(self, data: bytes) -> S:
         """Raises msgspec.DecodeError (ValidationError for a wrong type), WireError."""
-        return self.normal(self._decoder.decode(data))
+        return self.normal(self.decode_stored(data))  # the struct is ours alone until this returns it
 
-    def decode_stored(self, data: bytes) -> S:
-        """What `encode` wrote, and so needs no second look. Raises msgspec.DecodeError."""
-        return self._decoder.decode(data)
+    def encode(self, value: S) -> bytes:
+        """JSON bytes. Raises WireError for a value with no wire form, TypeError for one that is not of the type."""
+        return _encode(self.normal(value))
 
-    def encode(self, value: S, like: Sequence[object] = ()) -> bytes:
-        """JSON bytes. Raises WireError for a value with no wire form, TypeError for one that is not of the type.
-
-        `like` are structs that were decoded or encoded here before: a field that is the very one of theirs is not looked at.
+    def encode_next(self, value: S, old: S | None, event: msgspec.Struct) -> bytes:
+        """The same of a value that `event` made of `old`, both decoded or encoded by a codec: a field that is the very one of
+        theirs is not looked at.
         """
-        for name, check in self._checks:
-            old = getattr(value, name)
-            if old is None:
-                continue
-            for other in like:
-                if getattr(other, name, None) is old:
-                    break
-            else:
-                new = check(old)
-                if new is not old:
-                    force_setattr(value, name, new)
-        return _encoder.encode(value)
+        check = self._unlike.get((type(event), old is None))
+        if check is None:
+            check = self._unlike_these(type(event), is_first=old is None)
+        return _encode(check(value, event) if old is None else check(value, event, old))
 
-    def normal(self, value: S) -> S:
-        """The same value, every field in its wire form. Raises WireError."""
-        for name, check in self._checks:
-            old = getattr(value, name)
-            if old is not None:
-                new = check(old)
-                if new is not old:  # the struct is ours alone until decode returns it; encode gives equal values
-                    force_setattr(value, name, new)
-        return value
+    def _unlike_these(self, event: type[msgspec.Struct], *, is_first: bool) -> Check:
+        like = (event,) if is_first else (event, self._struct)
+        check = self._unlike[event, is_first] = check_of(self._struct, _SCALARS, like) or _as_it_is
+        return check
 
 
-_encoder = msgspec.json.Encoder(decimal_format="string")
+def _as_it_is(value: Any, *_like: Any) -> Any:
+    return value
+
+
+_encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 
 def utc(value: datetime) -> datetime:
@@ -110,56 +101,11 @@ def _small(value: int) -> int:
     return value
 
 
-def _field_checks(struct: type[msgspec.Struct]) -> tuple[tuple[str, Check], ...]:
-    """The fields of a struct that have to be looked at, each with the function that returns its wire form."""
-    fields = struct_fields(struct, where=struct.__name__).items()
-    found = ((name, _field_check(unwrap(annotation))) for name, annotation in fields)
-    return tuple((name, check) for name, check in found if check is not None)
-
-
-def _struct_check(struct: type[msgspec.Struct]) -> Check | None:
-    """A function that normalises every field of a struct in place, or None when no field needs it."""
-    checks = _field_checks(struct)
-    if not checks:
-        return None
-
-    def check_struct(value: Any) -> Any:
-        for name, check in checks:
-            old = getattr(value, name)
-            if old is not None:
-                new = check(old)
-                if new is not old:
-                    force_setattr(value, name, new)
-        return value
-
-    return check_struct
-
-
-def _field_check(kind: FieldType) -> Check | None:
-    item: Check | None
-    if kind.item is datetime:
-        item = utc
-    elif kind.item is Decimal:
-        item = plain_decimal
-    elif kind.item is float:
-        item = _finite
-    elif kind.item is int:
-        item = _small
-    elif issubclass(kind.item, msgspec.Struct):
-        item = _struct_check(kind.item)
-    else:
-        item = None
-    if item is None or not kind.is_list:
-        return item
-    one = item
-
-    def check_list(values: Any) -> Any:
-        is_normal = True
-        new: list[Any] = []
-        for value in values:
-            normal = None if value is None else one(value)
-            is_normal = is_normal and normal is value
-            new.append(normal)
-        return values if is_normal else type(values)(new)
-
-    return check_list
+_SCALARS: Final[Scalars] = {
+    datetime: Scalar("{0}.tzinfo is not UTC", utc, {"UTC": UTC}),
+    Decimal: Scalar(
+        f"(len(text := str({{0}})) > {DECIMAL_DIGITS} or 'E' in text or not {{0}}.is_finite())", plain_decimal, {}
+    ),
+    float: Scalar("not -inf < {0} < inf", _finite, {"inf": float("inf")}),
+    int: Scalar(f"not {MIN_INT} <= {{0}} <= {MAX_INT}", _small, {}),
+}

@@ -164,10 +164,6 @@ class KafkaLog:
         await asyncio.sleep(0)  # a caller in a loop must not keep the coordinator from running
         return []
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        if self._reading is not None and self._current_share() is not None:
-            self._reading.seek(_topic_partition(partition), offset)
-
     def reached(self) -> Mapping[Partition, int]:
         reached = self._reading.reached() if self._reading is not None else {}
         return {Partition(at.topic, at.partition): offset for at, offset in reached.items()}

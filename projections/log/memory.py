@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from projections.errors import LogUnavailableError
@@ -66,7 +66,7 @@ class MemoryBroker:
         *,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
+        headers: Collection[tuple[str, bytes | None]] = (),
         partition: int = 0,
         timestamp_ms: int = 0,
         fault: str | None = None,
@@ -232,9 +232,6 @@ class MemoryLog:
         except TimeoutError:
             return []
         return found
-
-    async def seek(self, partition: Partition, offset: int) -> None:
-        self._next[partition] = offset
 
     def reached(self) -> Mapping[Partition, int]:
         return dict(self._next)

@@ -80,10 +80,6 @@ class Log(Protocol):
         """
         ...
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        """Goes on from `offset` in one partition of the share; what was fetched ahead of it is forgotten."""
-        ...
-
     def reached(self) -> Mapping[Partition, int]:
         """For each partition of the share, the offset below which `fetch` has returned all that there is.
 

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
@@ -19,7 +19,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 
 from projections.errors import LogUnavailableError
 from projections.log.salvage import salvage
-from projections.record import Record
+from projections.record import Headers, Record, split
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +43,6 @@ class Reading:
         for at, offset in positions.items():
             consumer.seek(at, offset)
         consumer.resume(*positions)
-
-    def seek(self, at: TopicPartition, offset: int) -> None:
-        """Goes on from there, in one of the partitions."""
-        self._next[at] = offset
-        self._consumer.seek(at, offset)
 
     def reached(self) -> dict[TopicPartition, int]:
         """Where each partition has been read to: aiokafka's position passes marks of transactions, and what is gone."""
@@ -89,7 +84,7 @@ class Reading:
         self._rewind_what_is_beyond_the_end()
         if self._answered.silent_s(self._consumer, self._next, got=bool(batches)) > STUCK_S:
             raise LogUnavailableError(f"no fetch was answered for {STUCK_S:g} s")
-        return [_record(record) for records in batches.values() for record in records]
+        return [record for found in batches.values() for record in _records(found)]
 
     def _read_at_once(self) -> None:
         """Has aiokafka make a `Record` of each record that it has fetched, without its own kind in between: a third of a fetch."""
@@ -159,14 +154,26 @@ class _LastAnswer:
 class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """Yields our records. One that is being read already goes over to it with its next record."""
 
+    _names: tuple[str, ...] = ()
+    """Of the headers of the last record: those of the next are nearly always the same, and need not be kept twice."""
+
     def _consumer_record(self, tp: TopicPartition, record: Any) -> Record:
-        headers = tuple(record.headers)
-        return Record(tp.topic, tp.partition, record.offset, record.key, record.value, headers, record.timestamp)
+        names, values = split(record.headers)
+        if names != self._names:
+            self._names = names
+        found = Headers(self._names, values)
+        return Record(tp.topic, tp.partition, record.offset, record.key, record.value, found, record.timestamp)
+
+
+def _records(found: Sequence[Record | ConsumerRecord[bytes | None, bytes | None]]) -> Iterable[Record]:
+    """Of what came in while `getmany` waited aiokafka has made records of its own kind."""
+    if type(found[0]) is Record and type(found[-1]) is Record:
+        return cast("Sequence[Record]", found)
+    return map(_record, found)
 
 
 def _record(record: Record | ConsumerRecord[bytes | None, bytes | None]) -> Record:
-    """Of what came in while `getmany` waited aiokafka has made records of its own kind."""
     if isinstance(record, Record):
         return record
-    headers = tuple(record.headers)
-    return Record(record.topic, record.partition, record.offset, record.key, record.value, headers, record.timestamp)
+    found = Headers(*split(record.headers))
+    return Record(record.topic, record.partition, record.offset, record.key, record.value, found, record.timestamp)

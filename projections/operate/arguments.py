@@ -15,6 +15,8 @@ EXIT_CODES: Final = {
     3: "something is still parked or set aside after `retry`",
 }
 
+LISTED: Final = 1_000
+_LIMIT: Final = f"records of each bucket that are looked at; {LISTED:,} when left out"
 _WHICH: Final = "an aggregate's id, or a record's topic/partition/offset"
 
 
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def _quarantine(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     listing = actions.add_parser("list", help="parked aggregates and loose records")
     listing.add_argument("--projection", metavar="P", help="of one projection or timeline only")
+    listing.add_argument("--limit", metavar="N", type=_count, default=LISTED, help=_LIMIT)
     listing.add_argument("--json", action="store_true", help="for programs")
     show = actions.add_parser("show", help="whole records as JSON, and all that waits behind them")
     _projection(show)
@@ -53,6 +56,13 @@ def _quarantine(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--all-missing", action="store_true", help="give up every missing version, not the first gap only"
     )
     drop.add_argument("--yes", action="store_true", help="do not ask first; needed where there is no terminal")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
 
 
 def _projection(action: argparse.ArgumentParser) -> None:

@@ -80,9 +80,10 @@ async def buckets_of(store: OperatorStore, source: Definition, buckets: int) -> 
     return [Bucket(source.name, source.version, number) for number in range(recorded or buckets)]
 
 
-async def read_aside(store: OperatorStore, bucket: Bucket) -> Aside:
-    """What is set aside in a bucket. Raises StoreError."""
-    entries = {at: read_kept(bucket, data) for at, data in (await store.quarantined(bucket)).items()}
+async def read_aside(store: OperatorStore, bucket: Bucket, limit: int | None = None) -> Aside:
+    """What is set aside in a bucket; with a limit what some so many records of its quarantine belong to. Raises StoreError."""
+    kept = await store.quarantined(bucket, limit)
+    entries = {at: read_kept(bucket, data) for at, data in kept.items()}
     ids = sorted({entry.id for entry in entries.values() if entry.id is not None})
     parked: dict[str, Parked] = {}
     for first in range(0, len(ids), QUEUES_AT_ONCE):

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from projections.errors import OperatorError
-from projections.operate.aside import OperatorStore, Parked, gap_before
+from projections.operate.aside import OperatorStore, Parked, buckets_of, gap_before, read_aside
 from projections.operate.drop import Dropped, GiveUp, Plan, carry_out, dropped, plan_drop
 from projections.operate.find import Found, Loose, all_aside, find, source_named
 from projections.operate.mend import Mender
@@ -49,7 +49,7 @@ async def quarantine(
     """`quarantine list | show | retry | drop`; returns the exit code. Raises OperatorError, StoreError."""
     if asked.action == "list":
         chosen = [source_named(sources, asked.projection)] if asked.projection else sources
-        listing = await _listing(store, chosen, buckets)
+        listing = await _listing(store, chosen, buckets, asked.limit)
         desk.out(msgspec.json.encode(listing).decode() if asked.json else listing_table(listing))
         return DONE
     source = source_named(sources, asked.projection)
@@ -62,16 +62,20 @@ async def quarantine(
     return await _drop(asked, store, source, buckets, desk)
 
 
-async def _listing(store: OperatorStore, sources: Sequence[Definition], buckets: int) -> Listing:
+async def _listing(store: OperatorStore, sources: Sequence[Definition], buckets: int, limit: int) -> Listing:
     parked: list[ParkedRow] = []
     loose: list[LooseRow] = []
+    more = 0
     for source in sources:
-        for aside in await all_aside(store, source, buckets):
+        places = await buckets_of(store, source, buckets)
+        for bucket, size in zip(places, await store.quarantine_sizes(places), strict=True):
+            aside = await read_aside(store, bucket, limit)
             parked += await _parked_rows(store, source, list(aside.parked.values()))
-            loose += [loose_row(aside.bucket, entry) for entry in aside.loose.values()]
+            loose += [loose_row(bucket, entry) for entry in aside.loose.values()]
+            more += max(0, size - limit)
     parked.sort(key=lambda row: (row.projection, row.since, row.id))
     loose.sort(key=lambda row: (row.projection, row.since, row.coordinates))
-    return Listing(parked, loose)
+    return Listing(parked, loose, more)
 
 
 async def _parked_rows(store: OperatorStore, source: Definition, parked: Sequence[Parked]) -> list[ParkedRow]:

@@ -49,7 +49,7 @@ async def status(
                 page = msgspec.json.encode({"error": str(error)}).decode() if asked.json else f"{error}; trying again"
             if in_place:
                 columns, lines = shutil.get_terminal_size()
-                write(drawn(f"{time.strftime('%H:%M:%S')}  Ctrl-C ends\n\n{page}", columns, lines))
+                write(drawn(f"{time.strftime('%H:%M:%S')}  Ctrl-C ends", page, columns, lines))
             else:
                 write(page + "\n")
             await event_within(stop, EVERY_S)

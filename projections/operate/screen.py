@@ -30,10 +30,18 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(part if part.isprintable() else ascii(part)[1:-1] for part in text)
 
 
-def drawn(page: str, columns: int, lines: int) -> str:
-    """What to write to a terminal of that size to put a page in the place of the one before."""
+def drawn(title: str, page: str, columns: int, lines: int) -> str:
+    """What to write to a terminal of that size to put a page, whose first row is a header, in the place of the one before.
+
+    As many rows as fit; the title says first how many do not.
+    """
     rows = page.splitlines()
-    if len(rows) >= lines:
-        kept = max(1, lines - 2)
-        rows = [*rows[:kept], f"... {len(rows) - kept} more lines: a longer terminal, or --once"]
-    return _HOME + "".join(row[: max(1, columns - 1)] + _LINE_END for row in rows) + _BELOW
+    room = max(1, lines - 1)  # the cursor stands on a line of its own
+    if len(rows) + 2 <= room:
+        shown = [title, "", *rows]
+    else:
+        shown = [title, *rows[: room - 1]]
+        there = max(1, len(rows) - 1)
+        if hidden := min(there, max(0, len(rows) - (room - 1))):
+            shown[0] = f"{hidden} of {there} rows are not shown: a longer terminal, or --once  {title}"
+    return _HOME + "".join(row[: max(1, columns - 1)] + _LINE_END for row in shown) + _BELOW

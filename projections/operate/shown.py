@@ -56,10 +56,11 @@ class LooseRow(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What `quarantine list` shows."""
+    """What `quarantine list` shows. `more` records of the quarantines were not looked at."""
 
     parked: Sequence[ParkedRow]
     loose: Sequence[LooseRow]
+    more: int = 0
 
 
 class Bytes(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,7 +154,7 @@ def _bytes(data: bytes | None) -> Bytes | None:
 
 
 def listing_table(listing: Listing) -> str:
-    """Parked aggregates, then loose records, one line each; a line that says so when there is neither."""
+    """Parked aggregates, then loose records, one line each; a line for what was not looked at, or when there is nothing."""
     parts: list[str] = []
     if listing.parked:
         header: tuple[str, ...] = (
@@ -171,6 +172,8 @@ def listing_table(listing: Listing) -> str:
     if listing.loose:
         header = ("loose in", "coordinates", "key", "cause", "since", "detail")
         parts.append(table(header, [_loose_line(row) for row in listing.loose]))
+    if listing.more:
+        parts.append(f"{listing.more} more records were not looked at: --limit")
     return "\n\n".join(parts) or "nothing is set aside"
 
 

@@ -1,4 +1,4 @@
-"""What a log promises of reading: order within a partition, resuming anywhere, nothing lost by cancelling or seeking."""
+"""What a log promises of reading: order within a partition, resuming anywhere, nothing lost by cancelling."""
 
 import asyncio
 
@@ -103,20 +103,6 @@ async def test_a_later_start_replaces_the_earlier(topics: Topics, open_log: Open
     await log.start({Partition(unique, 1): 1})
     assert [(record.partition, record.offset) for record in await fetched(log, 2)] == [(1, 1), (1, 2)]
     assert log.ends().keys() == {Partition(unique, 1)}
-
-
-async def test_seek_goes_back_and_forgets_what_was_fetched_ahead(
-    topics: Topics, open_log: OpenLog, unique: str
-) -> None:
-    await topics.create(unique, 1)
-    await fill(topics, unique, 20)
-    log = open_log()
-    await started(log, {Partition(unique, 0): 0})
-    assert [record.offset for record in await log.fetch(max_records=3, wait_ms=5_000)] == [0, 1, 2]
-    await log.seek(Partition(unique, 0), 1)
-    assert [record.offset for record in await fetched(log, 19)] == list(range(1, 20))
-    await log.seek(Partition(unique, 0), 18)
-    assert [record.offset for record in await fetched(log, 2)] == [18, 19]
 
 
 async def test_a_position_beyond_the_end_goes_on_from_the_start(topics: Topics, open_log: OpenLog, unique: str) -> None:

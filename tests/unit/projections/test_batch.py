@@ -1,6 +1,8 @@
 """Cutting decoded records into slices."""
 
-from projections.batch import MAX_ITEMS, slices
+from msgspec.structs import replace
+
+from projections.batch import MAX_ITEMS, MAX_RECORDS, Cutter, slices
 from projections.decode import Decoder
 from projections.log.port import Partition
 from projections.record import Moment, Outcome, Poison
@@ -77,3 +79,37 @@ def test_the_newest_event_time_counts() -> None:
     times = ["2024-05-01T12:00:00Z", "2024-05-03T12:00:00Z", "2024-05-02T12:00:00Z"]
     [part] = slices([decode(record(id=f"c-{n}", time=time, offset=n)) for n, time in enumerate(times)], 1)
     assert part.time_ms == {AT: 1_714_737_600_000}
+
+
+def test_a_slice_goes_on_from_batch_to_batch_until_it_is_full() -> None:
+    batch = outcomes(MAX_ITEMS + 30, MAX_ITEMS + 30)
+    cutter = Cutter(1)
+    assert cutter.add(batch[:150]) == []
+    assert cutter.holds
+    [full] = cutter.add(batch[150:])
+    assert (full.by_bucket, full.next) == ({0: batch[:MAX_ITEMS]}, {AT: MAX_ITEMS})
+    rest = cutter.rest()
+    assert rest is not None
+    assert (rest.by_bucket, rest.next) == ({0: batch[MAX_ITEMS:]}, {AT: MAX_ITEMS + 30})
+    assert cutter.rest() is None
+
+
+def test_a_slice_of_several_batches_has_no_more_than_so_many_records() -> None:
+    batch = outcomes(MAX_RECORDS + 500, 10)
+    cutter = Cutter(1)
+    cut = [part for first in range(0, len(batch), 300) for part in cutter.add(batch[first : first + 300])]
+    rest = cutter.rest()
+    assert rest is not None
+    sizes = [len(part.by_bucket[0]) for part in (*cut, rest)]
+    assert max(sizes) <= MAX_RECORDS < sum(sizes) == len(batch)
+    assert len(sizes) == 2
+
+
+def test_runs_of_partitions_each_go_on_behind_their_last() -> None:
+    places = [(0, 5), (0, 6), (1, 9), (0, 7), (1, 10)]
+    batch = [
+        decode(replace(record(id=f"c-{n}", offset=offset), partition=number))
+        for n, (number, offset) in enumerate(places)
+    ]
+    [part] = slices(batch, 1)
+    assert part.next == {AT: 8, Partition("shop.carts", 1): 11}

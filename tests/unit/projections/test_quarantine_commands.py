@@ -81,6 +81,22 @@ async def test_list_tells_what_is_parked_and_what_is_loose() -> None:
     assert "shop.carts/0/9" in table
 
 
+async def test_list_looks_at_so_many_records_and_counts_the_others() -> None:
+    counter = await a_cart_behind_a_bad_record()
+    await counter.feed(renamed(3, id="c-2", offset=4), broken_headers())
+    listing = (await counter.say("list", "--limit", "2", "--json")).json
+    assert ([row["depth"] for row in listing["parked"]], listing["loose"], listing["more"]) == ([3], [], 3)
+    [table] = (await counter.say("list", "--limit", "2")).out
+    assert table.endswith("\n\n3 more records were not looked at: --limit")
+    assert (await counter.say("list", "--limit", "5", "--json")).json["more"] == 0
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "x"])
+async def test_a_limit_is_at_least_one(count: str) -> None:
+    with pytest.raises(SystemExit):
+        await Counter(carts).say("list", "--limit", count)
+
+
 async def test_show_has_the_whole_record_and_all_behind_it() -> None:
     counter = await a_cart_behind_a_bad_record()
     shown = (await counter.say("show", "carts", "c-1")).json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -13,7 +13,8 @@ from projections.consume import Consumer
 from projections.errors import StoreUnavailableError
 from projections.lag import lag_of, read_report
 from projections.log.memory import MemoryBroker, MemoryLog
-from projections.store.change import ApplyOutcome, BucketChange, Conflict
+from projections.record import Record
+from projections.store.change import ApplyOutcome, BucketChange, Conflict, Waiting
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
@@ -332,3 +333,82 @@ async def test_a_cancellation_that_a_library_swallows_does_not_hold_the_stages_u
     async with running(broker, store, batch_records=2):
         await until(lambda: position(store) == 60)
     assert store.refuse == 0
+
+
+class Sated(MemoryLog):
+    """Tells its consumer to stop once it has been given so many records."""
+
+    limit: int
+    stop: Callable[[], None]
+
+    async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
+        found = await super().fetch(max_records=max_records, wait_ms=wait_ms)
+        self.limit -= len(found)
+        if self.limit <= 0:
+            self.stop()
+        return found
+
+
+@pytest.mark.parametrize("limit", [5, 10, 12])
+async def test_a_slice_that_is_begun_is_written_before_it_stops(limit: int) -> None:
+    broker, store = MemoryBroker(), MemoryStore()
+    opened(broker, *(f"c-{number}" for number in range(12)))
+    log = Sated(broker)
+    consumer = Consumer(carts, log, store, instruments=Instruments(), batch_records=5)
+    log.limit, log.stop = limit, consumer.stop
+    async with asyncio.timeout(10):
+        await consumer.run()
+    assert position(store) == limit
+    assert len(versions(store)) == limit
+
+
+async def test_what_is_at_hand_goes_into_one_slice_across_batches() -> None:
+    broker, store = MemoryBroker(), CountingStore()
+    opened(broker, *(f"c-{number}" for number in range(60)))
+    async with running(broker, store, batch_records=20):
+        await until(lambda: position(store) == 60)
+    assert store.sizes == [60]
+
+
+class CountingStore(MemoryStore):
+    """Remembers how many documents each change had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def apply(self, change: BucketChange) -> ApplyOutcome:
+        if change.changes:
+            self.sizes.append(len(change.changes))
+        return await super().apply(change)
+
+
+class OrderlyStore(MemoryStore):
+    """Takes its time over a change, and notes whether a queue was asked for meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way = self.asked = self.asked_meanwhile = 0
+
+    async def apply(self, change: BucketChange) -> ApplyOutcome:
+        self.under_way += 1
+        for _ in range(50):
+            await asyncio.sleep(0)
+        self.under_way -= 1
+        return await super().apply(change)
+
+    async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
+        self.asked += 1
+        self.asked_meanwhile += self.under_way
+        return await super().queue_places(bucket, ids)
+
+
+async def test_a_queue_is_asked_for_once_all_that_may_change_it_is_written() -> None:
+    broker, store = MemoryBroker(), OrderlyStore()
+    opened(broker, "a")
+    for version in (3, 4, 5, 2):
+        renamed(broker, "a", version)
+    async with running(broker, store, batch_records=1):
+        await until(lambda: versions(store) == {"a": 5})
+    assert store.asked
+    assert not store.asked_meanwhile

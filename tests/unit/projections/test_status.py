@@ -64,11 +64,21 @@ async def test_a_row_per_partition_has_all_there_is_to_know() -> None:
         built=True,
         parked=2,
         set_aside=3,
+        quarantine=3,
         polled_ms=NOW_MS - 500,
         event_time_ms=NOW_MS - 9_000,
     )
     assert (second.lag, second.staleness_ms, second.owner) == (0, 500, "w2")
     assert (second.parked, second.set_aside) == (0, 0)
+
+
+async def test_of_a_large_quarantine_some_records_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.status.LOOKED_AT", 2)
+    found = await rows(await a_store())
+    assert [row.quarantine for row in found] == [3, 3]
+    assert sum(row.set_aside for row in found) == 2
+    table = status_table(found).splitlines()
+    assert [line.split()[6:8] for line in table[1:]] == [["2+", "2+"], ["0+", "0+"]]
 
 
 async def test_a_projection_that_never_ran_has_a_row_too() -> None:
@@ -118,7 +128,9 @@ async def test_the_table_has_a_line_per_partition_over_its_buckets() -> None:
 
 async def test_what_needs_somebody_comes_first() -> None:
     """A terminal that is not long enough hides what comes last."""
-    fine = PartitionStatus("a", "projection", 1, 0, "t/0", 5, 5, 0, 0, 1.0, "running", "w", True, 0, 0, NOW_MS, NOW_MS)
+    fine = PartitionStatus(
+        "a", "projection", 1, 0, "t/0", 5, 5, 0, 0, 1.0, "running", "w", True, 0, 0, 0, NOW_MS, NOW_MS
+    )
     others: dict[str, dict[str, Any]] = {
         "b": {},
         "c": {"set_aside": 1},
@@ -221,8 +233,25 @@ def test_a_table_pads_and_keeps_control_characters_out() -> None:
 
 
 def test_a_page_is_cut_to_the_terminal() -> None:
-    page = drawn("\n".join(f"row {number} {'x' * 90}" for number in range(50)), columns=40, lines=10)
-    shown = page.split("\x1b[K\n")
-    assert len(shown) <= 10
-    assert all(len(line.replace("\x1b[H", "")) < 40 for line in shown)
-    assert "42 more lines" in page
+    page = drawn("now", "\n".join(f"row {number} {'x' * 90}" for number in range(50)), columns=40, lines=10)
+    shown = page.removeprefix("\x1b[H").split("\x1b[K\n")
+    assert len(shown) == 10
+    assert shown[-1] == "\x1b[J"
+    assert all(len(line) < 40 for line in shown)
+    assert [line[:6] for line in shown[1:9]] == [f"row {number} " for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (7, "now||head|1|2|3"),
+        (6, "now|head|1|2|3"),
+        (5, "1 of 3 rows are not shown: a longer terminal, or --once  now|head|1|2"),
+        (4, "2 of 3 rows are not shown: a longer terminal, or --once  now|head|1"),
+        (3, "3 of 3 rows are not shown: a longer terminal, or --once  now|head"),
+        (2, "3 of 3 rows are not shown: a longer terminal, or --once  now"),
+    ],
+)
+def test_as_many_rows_as_fit_are_shown_and_the_others_counted(lines: int, told: str) -> None:
+    page = drawn("now", "head\n1\n2\n3", columns=100, lines=lines)
+    assert page == "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in told.split("|")) + "\x1b[J"

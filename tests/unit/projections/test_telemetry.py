@@ -12,7 +12,16 @@ from projections.consume import Consumer
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.telemetry import APPLIED, APPLY_DURATION, DUPLICATES, METRICS, RECORDS, SET_ASIDE, Instruments
+from projections.telemetry import (
+    APPLIED,
+    APPLY_DURATION,
+    DUPLICATES,
+    METRICS,
+    RECORDS,
+    SET_ASIDE,
+    VANISHED,
+    Instruments,
+)
 from tests.unit.projections.samples import carts, record
 from tests.unit.projections.test_consume import until
 
@@ -21,7 +30,8 @@ def emitted(reader: InMemoryMetricReader) -> dict[str, Any]:
     """Metrics by name: {attribute values: sum or count}."""
     found: dict[str, Any] = {}
     data = reader.get_metrics_data()
-    assert data is not None
+    if data is None:
+        return found
     for metric in data.resource_metrics[0].scope_metrics[0].metrics:
         points: dict[tuple[Any, ...], Any] = {}
         for point in metric.data.data_points:
@@ -60,6 +70,36 @@ async def test_records_documents_duplicates_and_what_was_set_aside() -> None:
     assert found[DUPLICATES.name] == {("carts",): 1}
     assert found[SET_ASIDE.name] == {("carts", "body"): 1}
     assert found[APPLY_DURATION.name] == {("carts",): 1}
+    provider.shutdown()
+
+
+async def test_a_topic_that_vanished_is_counted_once_until_it_is_there_again() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    broker, store = MemoryBroker(), MemoryStore()
+    live, topic = store.buckets[Bucket("carts", 1, 0)], carts.topics[0]
+    consumer = Consumer(carts, MemoryLog(broker), store, instruments=Instruments(provider.get_meter("test")))
+
+    def counted() -> dict[Any, int]:
+        found: dict[Any, int] = emitted(reader).get(VANISHED.name, {})
+        return found
+
+    async def reported() -> None:
+        live.live = {}
+        await until(lambda: live.live)
+
+    async with asyncio.timeout(10.0), asyncio.TaskGroup() as group:
+        group.create_task(consumer.run())
+        await reported()
+        assert counted() == {}  # it is not there yet: nobody misses it
+        for times in (1, 2):
+            broker.create(topic, 2)
+            await until(lambda: len(live.positions) == 2 and f"{topic}/1" in live.live)
+            broker.delete(topic)
+            await until(lambda: bool(counted()) and counted()[("carts", topic)] == times)  # noqa: B023 - awaited here
+            await reported()
+            assert counted() == {("carts", topic): times}
+        consumer.stop()
     provider.shutdown()
 
 

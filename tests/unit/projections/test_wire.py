@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import msgspec
 import pytest
 
 from projections import Event, Part, Projection, View
+from projections.checks import check_of
 from projections.decode import Decoder
 from projections.errors import WireError
 from projections.project import Projector
 from projections.record import Poison
-from projections.wire import Codec, _struct_check
+from projections.wire import _SCALARS, Codec
 from tests.unit.projections.samples import CartState, record
 
 
@@ -63,4 +69,78 @@ def test_a_view_with_more_is_poison() -> None:
 
 
 def test_a_struct_without_numbers_pays_nothing() -> None:
-    assert _struct_check(CartState) is None
+    assert check_of(CartState, _SCALARS) is None
+
+
+class Stay(Part):
+    nights: int
+    since: datetime | None = None
+
+
+class Booked(Event):
+    at: datetime
+    price: Decimal
+    stays: tuple[Stay, ...]
+    days: tuple[datetime | None, ...] = ()
+    ratio: float | None = None
+
+
+class BookedView(View):
+    at: datetime
+    price: Decimal
+    stays: tuple[Stay, ...]
+    days: tuple[datetime | None, ...] = ()
+    ratio: float | None = None
+
+
+EAST = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=3)))
+WEST = datetime(2026, 1, 1, 9, tzinfo=UTC)
+
+
+def booked(**more: Any) -> BookedView:
+    fields: dict[str, Any] = {"at": WEST, "price": Decimal("1.50"), "stays": (Stay(nights=1),)}
+    return BookedView(**(fields | more))
+
+
+def test_every_field_comes_into_its_form_also_inside_parts_and_lists() -> None:
+    view = booked(
+        at=EAST, price=Decimal("1E+3"), stays=(Stay(nights=1), Stay(nights=2, since=EAST)), days=(None, EAST, WEST)
+    )
+    normal = booked(price=Decimal(1000), stays=(Stay(nights=1), Stay(nights=2, since=WEST)), days=(None, WEST, WEST))
+    codec = Codec(BookedView)
+    assert codec.encode(view) == msgspec.json.encode(normal)
+    found = codec.decode(codec.encode(view))
+    assert (found, found.days[1].tzinfo, str(found.price)) == (normal, UTC, "1000")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"at": datetime(2026, 1, 1)},
+        {"price": Decimal("NaN")},
+        {"price": Decimal("-Infinity")},
+        {"price": Decimal("1E+24")},
+        {"price": Decimal("1E-19")},
+        {"stays": (Stay(nights=1), Stay(nights=2**31))},
+        {"days": (WEST, datetime(2026, 1, 1))},
+        {"ratio": float("nan")},
+        {"ratio": float("inf")},
+    ],
+)
+def test_what_has_no_form_is_refused_wherever_it_is(odd: dict[str, Any]) -> None:
+    with pytest.raises(WireError):
+        Codec(BookedView).encode(booked(**odd))
+    codec = Codec(BookedView)
+    event = Booked(at=WEST, price=Decimal(1), stays=())
+    for old in (None, booked()):
+        with pytest.raises(WireError):
+            codec.encode_next(booked(**odd), old, event)
+
+
+def test_the_very_field_of_the_old_view_or_the_event_is_not_looked_at_and_an_equal_one_is() -> None:
+    odd, codec = Decimal("1E+3"), Codec(BookedView)
+    event, old = Booked(at=WEST, price=odd, stays=()), booked(price=odd)
+    assert b'"price":"1E+3"' in codec.encode_next(booked(price=odd), None, event)
+    assert b'"price":"1E+3"' in codec.encode_next(booked(price=odd), old, Booked(at=WEST, price=Decimal(1), stays=()))
+    assert b'"price":"1000"' in codec.encode_next(booked(price=Decimal("1E+3")), old, event)
+    assert b'"price":"1000"' in codec.encode_next(booked(price=Decimal("1E+3")), None, event)

@@ -1,6 +1,7 @@
 """The composition root's own rules: which projections run, and that none may end unnoticed."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from projections.errors import SettingsError
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.store.memory import MemoryStore
 from projections.telemetry import Instruments
-from projections.worker import _consume, selected
+from projections.worker import _consume, selected, spare_collections
 from tests.unit.projections.samples import cart_states, carts
 
 
@@ -65,3 +66,14 @@ async def test_a_consumer_that_does_not_stop_is_cut_off(
     async with asyncio.timeout(5.0):
         await _consume([stuck], stop, lambda: None)
     assert "carts did not stop within 0.01 s" in caplog.text
+
+
+def test_what_is_there_when_all_is_set_up_is_not_walked_again() -> None:
+    kept = [object()]
+    before = gc.get_freeze_count()
+    try:
+        spare_collections()
+        assert gc.get_freeze_count() > before
+        assert all(found is not kept for found in gc.get_objects())
+    finally:
+        gc.unfreeze()
