@@ -107,8 +107,11 @@ class FaultyStore:
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         await self._through(lambda: self._store.report(bucket, live))
 
-    async def quarantined(self, bucket: Bucket) -> dict[str, bytes]:
-        return await self._through(lambda: self._store.quarantined(bucket))
+    async def quarantined(self, bucket: Bucket, limit: int | None = None) -> dict[str, bytes]:
+        return await self._through(lambda: self._store.quarantined(bucket, limit))
+
+    async def quarantine_sizes(self, buckets: Sequence[Bucket]) -> list[int]:
+        return await self._through(lambda: self._store.quarantine_sizes(buckets))
 
     async def close(self) -> None:
         """The store is shared: it stays open."""
@@ -155,9 +158,6 @@ class StoppableLog:
 
     async def fetch(self, *, max_records: int, wait_ms: int) -> list[Record]:
         return await self._through(lambda: self._log.fetch(max_records=max_records, wait_ms=wait_ms))
-
-    async def seek(self, partition: Partition, offset: int) -> None:
-        await self._through(lambda: self._log.seek(partition, offset))
 
     def reached(self) -> Mapping[Partition, int]:
         return self._log.reached()

@@ -26,15 +26,19 @@ from tests.chaos.guards import GUARDS
 from tests.chaos.history import LOOSE, Shape, generate
 from tests.chaos.models import TOPICS
 from tests.chaos.publish import create_topics, publishing
+from tests.chaos.reader import reading
 from tests.chaos.schedule import FAILOVER, Fault, Figures
 from tests.chaos.servers import FailingValkey
 from tests.chaos.simulation import run_seed
+from tests.equality.volume import play_volume
 from tools.apache_kafka import ApacheKafka, is_possible
 
 ARTEFACTS: Final = Path(__file__).resolve().parents[2] / "artefacts"
 SETTLED_WITHIN_S: Final = 420.0
 D6_WITHIN_S: Final = 60.0
 R2_WITHIN_S: Final = 10.0
+READ_BEFORE_S: Final = 2.0
+"""Reads of D6 before the failover: what they are told they saw is then lost."""
 AWAY_S: Final = 6.0
 """How long a server is away before it comes back: longer than any pause between two tries."""
 
@@ -58,12 +62,19 @@ class Sizes:
     seeds: int = 300
     jobs: int = 2
     session_ms: int = 1500
+    operations: int = 200_000
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Self:
         """Raises ValueError for what is not a whole number."""
-        names = [known.name for known in fields(cls)]
-        return cls(**{name: int(environ[name.upper()]) for name in names if environ.get(name.upper())})
+        found: dict[str, int] = {}
+        for name in (known.name for known in fields(cls)):
+            if text := environ.get(name.upper()):
+                try:
+                    found[name] = int(text)
+                except ValueError:
+                    raise ValueError(f"{name.upper()} is a whole number, not {text!r}") from None
+        return cls(**found)
 
     @property
     def apache(self) -> bool:
@@ -167,7 +178,7 @@ async def d5(sizes: Sizes, result: Result, folder: Path) -> None:
 
 
 async def d6(sizes: Sizes, result: Result, folder: Path) -> None:
-    """A failover loses its tail: seconds until everything is equal again, and until the projector goes on (R2)."""
+    """A failover loses its tail: seconds until all is equal again, and until the projector goes on (R2); no lie meanwhile."""
     history = generate(sizes.shape)
     messages = history.messages[: min(len(history.messages), 30_000)]
     fault = Fault(FAILOVER, len(messages), 1.0, sizes.seed, tail=0.9, amnesia=True)
@@ -181,17 +192,22 @@ async def d6(sizes: Sizes, result: Result, folder: Path) -> None:
         await run.publisher.publish(messages[len(messages) // 2 :])
         await run.until_applied(SETTLED_WITHIN_S)
         lost = (run.progress.total() or 0) - before
-        started_s = time.monotonic()
-        await asyncio.to_thread(run.valkey.fail_over, amnesia=True)
-        while (run.progress.total() or 0) <= before:
-            assert time.monotonic() - started_s < D6_WITHIN_S, "nothing moves after the failover"
-            await asyncio.sleep(0.02)
-        on_s = time.monotonic() - started_s
-        await run.until_applied(D6_WITHIN_S)
-        equal_s = time.monotonic() - started_s
+        async with reading(run.valkey.url, sizes.buckets, messages, sizes.seed) as reader:
+            await asyncio.sleep(READ_BEFORE_S)
+            started_s = time.monotonic()
+            await asyncio.to_thread(run.valkey.fail_over, amnesia=True)
+            while (run.progress.total() or 0) <= before:
+                assert time.monotonic() - started_s < D6_WITHIN_S, "nothing moves after the failover"
+                await asyncio.sleep(0.02)
+            on_s = time.monotonic() - started_s
+            await run.until_applied(D6_WITHIN_S)
+            equal_s = time.monotonic() - started_s
         result.compared(await run.compared())
+        result.differences += reader.found.told
         result.figures |= {"lost_positions": lost, "goes_on_s": round(on_s, 2), "equal_s": round(equal_s, 2)}
-        result.is_met = not result.figures["differing"] and lost > 0 and equal_s <= D6_WITHIN_S and on_s <= R2_WITHIN_S
+        result.figures |= reader.found.figures()
+        in_time = equal_s <= D6_WITHIN_S and on_s <= R2_WITHIN_S
+        result.is_met = not result.figures["differing"] and lost > 0 and in_time and reader.found.is_met
 
 
 async def d7(sizes: Sizes, result: Result, folder: Path) -> None:
@@ -267,6 +283,15 @@ async def d8(sizes: Sizes, result: Result, folder: Path) -> None:
     result.is_met = not survived
 
 
+async def eq(sizes: Sizes, result: Result, folder: Path) -> None:
+    """Three sides give one answer to generated operations under faults; `folder` is not needed."""
+    found = await asyncio.to_thread(play_volume, sizes.seed, sizes.operations, sizes.jobs)
+    result.figures = {**asdict(found.tally), "compiled_share": round(found.compiled_share, 4)}
+    result.figures["differing"] = len(found.told)
+    result.differences = found.told
+    result.is_met = found.is_met
+
+
 FIGURES: Final[Mapping[str, Callable[[Sizes, Result, Path], Awaitable[None]]]] = {
     "memory": memory,
     "D5": d5,
@@ -274,6 +299,7 @@ FIGURES: Final[Mapping[str, Callable[[Sizes, Result, Path], Awaitable[None]]]] =
     "D7": d7,
     "R2": r2,
     "D8": d8,
+    "EQ": eq,
 }
 
 

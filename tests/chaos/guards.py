@@ -62,8 +62,8 @@ _STORE: Final = (
     Guard(
         "document compare-and-set",
         LUA,
-        "if old ~= base and not (old == '' and base == ABSENT) then",
-        "if false then",
+        "if not is_same then conflicts[i] = true end",
+        "",
         "a change folded from an older document overwrites a newer one",
         (STORE + "test_apply.py" + VALKEY,),
     ),

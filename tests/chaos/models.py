@@ -101,6 +101,7 @@ def day_of(view: OrderView) -> str:
     return view.placed_at.date().isoformat()
 
 
+by_customer = Index[OrderView]("by_customer", filters=("customer_id", "status?"), sort="-placed_at")
 order_docs = Projection(
     name="chaos_orders",
     version=1,
@@ -108,7 +109,7 @@ order_docs = Projection(
     aggregate="order",
     evolve=evolve_order,
     indexes=[
-        Index[OrderView]("by_customer", filters=("customer_id", "status?"), sort="-placed_at"),
+        by_customer,
         Index[OrderView]("by_status", filters=("status?",), sort="total"),
     ],
     measures=[

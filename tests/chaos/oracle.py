@@ -90,11 +90,11 @@ def _folded(usable: Mapping[tuple[int, int], Fact], known: set[tuple[int, int]])
             epoch, version, view = epoch + 1, 1, None
         else:
             break
-        view = _evolved(view, usable[epoch, version])
+        view = evolved(view, usable[epoch, version])
     return Doc(epoch, version, view), {at for at in known if at > (epoch, version)}
 
 
-def _evolved(view: View | None, fact: Fact) -> View | None:
+def evolved(view: View | None, fact: Fact) -> View | None:
     data = fact.data or {}
     if fact.kind == "Viewed":
         return view

@@ -8,7 +8,9 @@ from copy import deepcopy
 
 import pytest
 
+from tests.chaos.__main__ import chosen, main
 from tests.chaos.contents import Doc, Expected, Model, compare
+from tests.chaos.figures import FIGURES
 from tests.chaos.history import KNOWN, LOOSE, Shape, generate
 from tests.chaos.oracle import ACTIVITY, ORDERS, PRODUCTS, Logged, expected
 from tests.chaos.schedule import KILL, Figures, plan
@@ -161,3 +163,15 @@ def test_a_projection_that_is_missing_or_unknown_is_seen() -> None:
     products = stored.pop(PRODUCTS)
     assert not compare(stored, should).is_equal
     assert not compare({**stored, PRODUCTS: products, "other": products}, should).is_equal
+
+
+def test_figures_are_chosen_by_name_and_an_unknown_one_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert chosen(None) == chosen("") == list(FIGURES)
+    assert chosen("r2, d6,D6") == ["R2", "D6"]
+    assert main({"ONLY": "D5,nope"}) == main({"ONLY": ","}) == 2
+    assert f"no such figure: nope; there are {', '.join(FIGURES)}" in capsys.readouterr().err
+
+
+def test_a_size_that_is_no_number_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main({"ONLY": "D5", "EVENTS": "many"}) == 2
+    assert capsys.readouterr() == ("", "EVENTS is a whole number, not 'many'\n")
