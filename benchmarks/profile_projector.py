@@ -1,8 +1,8 @@
 """`python -m benchmarks.profile_projector [--projection plain] [--events 30000] [--again]`: where a microsecond goes.
 
-Invariants: the product's own parts, each run over all events before the next one, so that the CPU time of a part is its own and
-nothing is hidden behind a trip; in a running projector the parts overlap. The process has a core of its own, broker and Valkey the
-other. Prints a table in Markdown.
+Invariants: the product's own parts, one after the other over each batch, so that the CPU time of a part is its own and nothing is
+hidden behind a trip; in a running projector the parts overlap. The process has a core of its own, broker and Valkey the other.
+Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -28,24 +28,19 @@ from benchmarks.sink import PIPELINE, documents, set_all
 from benchmarks.stored import PROJECTIONS
 from benchmarks.topic import filler
 from benchmarks.workload import Entry, ids, order_events, stored_events
-from projections.batch import Slice, slices
+from projections.batch import Cutter, Slice
 from projections.declare import Projection
 from projections.log.kafka import KafkaLog
 from projections.log.port import Log, Partition
-from projections.project import ChangeSet
-from projections.record import Record
 from projections.runtime import Runtime, runtime_of
 from projections.store import calls
 from projections.store.change import Advance, Applied, BucketChange, Fence
-from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 
 ROUNDS: Final = 5
-BATCH_RECORDS: Final = 2000
+BATCH_RECORDS: Final = 400
 """As a projector fetches by default."""
-CHUNK: Final = 2000
-"""Events that one part works on before the next part does."""
 STAGES: Final = {
     "fetch": "aiokafka, and a `Record` of each",
     "decode": "envelope, versions, times, the event of its data",
@@ -66,18 +61,15 @@ class Meter:
         self._events = events
         self.used: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
 
-    def _now(self) -> tuple[float, float, float]:
-        return time.process_time() * 1e6, time.perf_counter() * 1e6, cpu_us(self._valkey_pid) or 0.0
-
     @asynccontextmanager
     async def stage(self, name: str) -> AsyncGenerator[None]:
-        """What happens inside counts for this stage."""
-        began = self._now()
+        """What happens inside counts for this stage; the look at Valkey does not."""
+        valkey_us = cpu_us(self._valkey_pid) or 0.0
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         yield
-        self.used[name] = [
-            sum_us + (after - before) / self._events
-            for sum_us, before, after in zip(self.used[name], began, self._now(), strict=True)
-        ]
+        cpu_s, passed_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
+        used = (cpu_s * 1e6, passed_s * 1e6, (cpu_us(self._valkey_pid) or 0.0) - valkey_us)
+        self.used[name] = [sum_us + us / self._events for sum_us, us in zip(self.used[name], used, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -93,53 +85,42 @@ class _Worker:
 
 async def one_round(worker: _Worker, meter: Meter, expected: int) -> None:
     """Reads what lies in the log and stores it, stage by stage. Raises BrokenRunError when a write is refused."""
-    records: list[Record] = []
-    async with meter.stage("fetch"):
-        while len(records) < expected:
-            records += await worker.log.fetch(max_records=BATCH_RECORDS, wait_ms=1000)
-    gc.freeze()  # a projector does not hold so many records: to walk them again and again is not its cost
-    for first in range(0, expected, CHUNK):
-        await _chunk(worker, meter, records[first : first + CHUNK])
+    cutter = Cutter(1)
+    standing = dict((await worker.store.standing(worker.bucket)).positions)
+    gc.collect()
+    gc.freeze()  # what the broker was given is not the projector's, which would not walk it
+    while expected > 0:
+        async with meter.stage("fetch"):
+            records = await worker.log.fetch(max_records=BATCH_RECORDS, wait_ms=1000)
+        expected -= len(records)
+        async with meter.stage("decode"):
+            outcomes = [worker.runtime.decode(record) for record in records]
+        async with meter.stage("cut"):
+            parts = cutter.add(outcomes)
+        if expected <= 0 and (rest := cutter.rest()):
+            parts.append(rest)
+        for part in parts:
+            await _store(worker, meter, part, standing)
     gc.unfreeze()
 
 
-async def _chunk(worker: _Worker, meter: Meter, records: Sequence[Record]) -> None:
+async def _store(worker: _Worker, meter: Meter, part: Slice, standing: dict[Partition, int]) -> None:
     runtime, store, bucket = worker.runtime, worker.store, worker.bucket
-    async with meter.stage("decode"):
-        outcomes = [runtime.decode(record) for record in records]
-    async with meter.stage("cut"):
-        parts = list(slices(outcomes, 1))
-    wanted = [runtime.ids_to_read(part.by_bucket[0]) for part in parts]
+    ids = runtime.ids_to_read(part.by_bucket[0])
     async with meter.stage("read"):
-        found = [dict(zip(some, await store.documents(bucket, some), strict=True)) for some in wanted]
-    results: list[ChangeSet] = []
-    folded: dict[str, Document] = {}
+        found = dict(zip(ids, await store.documents(bucket, ids), strict=True))
     async with meter.stage("fold"):
-        for part, stored in zip(parts, found, strict=True):
-            stored |= {id: folded[id] for id in stored.keys() & folded.keys()}  # as they will be when they are written
-            results.append(runtime.project(part.by_bucket[0], stored, {}))
-            folded |= {change.id: change.document for change in results[-1].changes}
-    changes = _changes(worker, parts, results, dict((await store.standing(bucket)).positions))
+        result = runtime.project(part.by_bucket[0], found, {})
+    positions = {at: Advance(standing.get(at, 0), offset) for at, offset in part.next.items()}
+    standing.update(part.next)
+    folded = {name: getattr(result, name) for name in ("changes", "removed", "added", "deltas", "appends")}
+    change = BucketChange(bucket, positions=positions, fence=worker.fence, **folded)
     async with meter.stage("write arguments"):
-        for change in changes:
-            calls.apply_arguments(change, 1, 1)
+        calls.apply_arguments(change, 1, 1)
     async with meter.stage("write"):
-        for change in changes:
-            outcome = await store.apply(change)
-            if not isinstance(outcome, Applied):
-                raise BrokenRunError(f"a write was refused: {outcome}")
-
-
-def _changes(
-    worker: _Worker, parts: Sequence[Slice], results: Sequence[ChangeSet], standing: dict[Partition, int]
-) -> list[BucketChange]:
-    changes: list[BucketChange] = []
-    for part, result in zip(parts, results, strict=True):
-        positions = {at: Advance(standing.get(at, 0), offset) for at, offset in part.next.items()}
-        standing.update(part.next)
-        folded = {name: getattr(result, name) for name in ("changes", "removed", "added", "deltas", "appends")}
-        changes.append(BucketChange(worker.bucket, positions=positions, fence=worker.fence, **folded))
-    return changes
+        outcome = await store.apply(change)
+    if not isinstance(outcome, Applied):
+        raise BrokenRunError(f"a write was refused: {outcome}")
 
 
 async def profile(name: str, events: int, *, again: bool) -> dict[str, list[float]]:

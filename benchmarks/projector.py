@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -29,6 +30,7 @@ from benchmarks.topic import Filler
 from benchmarks.workload import Entry
 from projections.store.keys import Bucket
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _ROOT: Final = Path(__file__).parents[1]
 _READY_WITHIN_S: Final = 60.0
 _STOP_WITHIN_S: Final = 15.0
@@ -91,14 +93,21 @@ class _Sight:
 
 @asynccontextmanager
 async def running_projectors(
-    names: Sequence[str], servers: Servers, filler: Filler
+    names: Sequence[str],
+    servers: Servers,
+    filler: Filler,
+    settings: Mapping[str, str] = NOTHING,
+    stages: Path | None = None,
 ) -> AsyncGenerator[dict[str, RunningProjector]]:
-    """A process for each, with its partitions; on the core of the load while it is not measured. Raises BrokenRunError."""
+    """A process for each, with its partitions; on the core of the load while it is not measured. Raises BrokenRunError.
+
+    `settings` are more of `HEADRACE_...`; at `stages` the only one of them leaves when its stages did what, once it has ended.
+    """
     client = Redis.from_url(servers.redis, protocol=2)
     processes: dict[str, asyncio.subprocess.Process] = {}
     try:
         for name in names:
-            processes[name] = await _started(name, servers)
+            processes[name] = await _started(name, servers, settings, stages)
         for name, process in processes.items():
             await _until_ready(process, name)
         pids = {name: process.pid for name, process in processes.items()}
@@ -110,16 +119,19 @@ async def running_projectors(
             await _stop(process)
 
 
-async def _started(name: str, servers: Servers) -> asyncio.subprocess.Process:
+async def _started(
+    name: str, servers: Servers, more: Mapping[str, str], stages: Path | None
+) -> asyncio.subprocess.Process:
     ours = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
     settings = {
         "HEADRACE_KAFKA_BOOTSTRAP": servers.kafka,
         "HEADRACE_REDIS_URL": servers.redis,
         "HEADRACE_LOG_LEVEL": "WARNING",
         "HEADRACE_EXIT_ON_STDIN_EOF": "1",
+        **more,
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.worker", name),
+        *(sys.executable, "-m", "benchmarks.worker", name, *([str(stages)] if stages else [])),
         cwd=_ROOT,
         env={**ours, **settings},
         stdin=asyncio.subprocess.PIPE,

@@ -20,7 +20,7 @@ from benchmarks.filled import fill
 from benchmarks.stored import PROJECTIONS
 from benchmarks.workload import EVENT_BYTES, ids
 from gateway.dev.servers import EmbeddedValkey, embedded
-from projections.store.document import HEADER
+from projections.store.document import Document, header_bytes, pack
 from projections.store.keys import Bucket
 from projections.store.redis import RedisStore
 
@@ -62,7 +62,7 @@ async def bytes_per_row(size: Size) -> Figures:
         "bytes_beside_payload": mixed,
         "bytes_beside_payload_of_400": alone,
         "bytes_of_a_row_of_400": alone + EVENT_BYTES,
-        "header_and_key_bytes": HEADER.size + len(Bucket("plain", 1, 0).document(ids(1)[0])),
+        "header_and_key_bytes": len(pack(Document(0, 1, 0, None))) + len(Bucket("plain", 1, 0).document(ids(1)[0])),
         "index_entry_bytes": indexed - alone,
         "two_measures_bytes_per_row": measured - alone,
     }
@@ -87,7 +87,7 @@ async def _payload(client: Any, name: str, aggregates: Sequence[str]) -> int:
         stored = await client.mget([prefix + id for id in aggregates[first : first + _AT_ONCE]])
         if None in stored:
             raise BrokenRunError(f"rows of {name} were not stored")
-        found += sum(len(document) - HEADER.size for document in stored)
+        found += sum(len(document) - header_bytes(document) for document in stored)
     return found
 
 
