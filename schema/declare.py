@@ -15,7 +15,7 @@ import msgspec
 import strawberry
 
 from projections.declare import Index, KeywordOnly, Part, Projection
-from schema.marks import ENTITY, EXTENSION, PART, EntityMark, ExtensionMark, PartMark, RowRule
+from schema.marks import ENTITY, EXTENSION, PART, EntityMark, ExtensionMark, PartMark, RowRule, as_given
 
 T = TypeVar("T")
 
@@ -25,11 +25,11 @@ Info: TypeAlias = strawberry.Info[Any, None]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is said about a field beside its type. Scope, tags and cost are recorded for whoever enforces them."""
+    """What is said about a field beside its type. Scope and tags are enforced by gateway/access, cost by gateway/engine/cost.py."""
 
     description: str | None = None
     deprecation: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     scope: str | None = None
     cost: int = 1
 
@@ -136,7 +136,7 @@ def entity(
     """
 
     def mark(cls: type[T]) -> type[T]:
-        setattr(cls, ENTITY, EntityMark(projection, tuple(tags), rows, owner))
+        setattr(cls, ENTITY, EntityMark(projection, as_given(tags), rows, owner))
         return cls
 
     return mark
@@ -171,12 +171,21 @@ def field(
     cost: int = 1,
 ) -> Any:
     """A stored field about which more is to be said."""
-    return Stored(Metadata(description, deprecation, tuple(tags), scope, cost))
+    return Stored(Metadata(description, deprecation, as_given(tags), scope, cost))
 
 
-def computed(fn: Callable[..., Any], *, needs: Sequence[str], description: str | None = None, cost: int = 1) -> Any:
+def computed(
+    fn: Callable[..., Any],
+    *,
+    needs: Sequence[str],
+    description: str | None = None,
+    deprecation: str | None = None,
+    tags: Sequence[str] = (),
+    scope: str | None = None,
+    cost: int = 1,
+) -> Any:
     """A field that is a pure function of stored fields: `fn` gets the values of `needs` in that order."""
-    return Computed(fn, tuple(needs), Metadata(description, cost=cost))
+    return Computed(fn, tuple(needs), Metadata(description, deprecation, as_given(tags), scope, cost))
 
 
 def one(
@@ -190,7 +199,7 @@ def one(
     cost: int = 1,
 ) -> Any:
     """An edge to one entity: the view's field `via` holds its key. Null when that is null, or names nothing."""
-    return One(projection, via, Metadata(description, deprecation, tuple(tags), scope, cost))
+    return One(projection, via, Metadata(description, deprecation, as_given(tags), scope, cost))
 
 
 def many(
@@ -211,7 +220,7 @@ def many(
         via: the required filter that the parent's key is; may be left out when there is only one.
         limit: a plain list with more rows than this is refused (TOO_MANY_ROWS): use a connection.
     """
-    return Many(projection, index, via, limit, Metadata(description, deprecation, tuple(tags), scope, cost))
+    return Many(projection, index, via, limit, Metadata(description, deprecation, as_given(tags), scope, cost))
 
 
 def get(projection: Projection[Any, Any], *, description: str | None = None, scope: str | None = None) -> Any:

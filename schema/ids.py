@@ -1,6 +1,7 @@
 """Global ids: "<Type>:<key>", readable, unique across the graph.
 
-Invariants: pure; a key never holds a colon in its bare form, so a text with a colon is a global id or it is malformed.
+Invariants: pure; a key never holds a colon in its bare form, so a text with a colon is a global id or it is malformed; what is
+malformed is told by what an id looks like, and never by its text.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def parse_id(text: str, types: Container[str]) -> tuple[str, str]:
     """(type, key) of a global id. Raises BadIdError when it is malformed or of a type that the graph does not have."""
     type_name, colon, key = text.partition(":")
     if not colon or type_name not in types:
-        raise BadIdError(f"{_shown(text)} is not an id of this graph: it reads <Type>:<key>")
-    return type_name, _checked(key, text)
+        raise BadIdError("not an id of this graph: an id reads <Type>:<key>")
+    return type_name, _checked(key)
 
 
 def key_of(text: str, type_name: str, types: Container[str]) -> str:
@@ -35,19 +36,14 @@ def key_of(text: str, type_name: str, types: Container[str]) -> str:
     Raises BadIdError when it is malformed or of another type.
     """
     if ":" not in text:
-        return _checked(text, text)
+        return _checked(text)
     named, key = parse_id(text, types)
     if named != type_name:
-        raise BadIdError(f"{_shown(text)} is not an id of type {type_name}")
+        raise BadIdError(f"an id of another type: here it reads {type_name}:<key>")
     return key
 
 
-def _checked(key: str, text: str) -> str:
+def _checked(key: str) -> str:
     if not _KEY.match(key):
-        raise BadIdError(f"{_shown(text)} holds no key: 1 to {MAX_KEY_CHARACTERS} characters without spaces")
+        raise BadIdError(f"not the key of an id: it has 1 to {MAX_KEY_CHARACTERS} characters, and no spaces")
     return key
-
-
-def _shown(text: str) -> str:
-    short = text if len(text) <= 40 else text[:37] + "..."
-    return ascii(short)

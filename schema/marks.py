@@ -5,6 +5,7 @@ Invariants: frozen; a class is marked in its own dictionary, so a subclass is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ class EntityMark:
     """What `@entity` leaves on the class."""
 
     projection: Projection[Any, Any]
-    tags: tuple[str, ...]
+    tags: Sequence[str]
     rows: RowRule | None
     owner: str | None
 
@@ -46,3 +47,8 @@ class ExtensionMark:
 ENTITY: Final = "__headrace_entity__"
 PART: Final = "__headrace_part__"
 EXTENSION: Final = "__headrace_extension__"
+
+
+def as_given(tags: Sequence[str]) -> Sequence[str]:
+    """Tags as a tuple. One text where several should stand stays a text: it is refused where its place is known (schema/model)."""
+    return tags if isinstance(tags, str) else tuple(tags)

@@ -13,6 +13,7 @@ from projections.declare import Projection
 from projections.measure import Measure
 from projections.timeline import Timeline
 from schema.declare import Metadata
+from schema.marks import as_given
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def measure(
     Annotate a count as `int`, a total as its field's type (of an int also as `Decimal`, when it may pass 32 bits), a least or
     largest value as its field's type `| None`.
     """
-    return Measured(projection, measure, Metadata(description, deprecation, tuple(tags), scope, cost))
+    return Measured(projection, measure, Metadata(description, deprecation, as_given(tags), scope, cost))
 
 
 def timeline(
@@ -60,4 +61,4 @@ def timeline(
     cost: int = 1,
 ) -> Any:
     """What happened to the entity, newest first: annotate it as `Connection[Activity]`. It is paged by `first` and `after`."""
-    return Timed(timeline, Metadata(description, deprecation, tuple(tags), scope, cost))
+    return Timed(timeline, Metadata(description, deprecation, as_given(tags), scope, cost))

@@ -18,11 +18,12 @@ from schema.paging import Window
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks. `scopes` are what it may do, `claims` what row rules compare with."""
+    """Who asks. `scopes` are what it may do, `claims` what row rules compare with, `tags` which tagged fields it sees or None."""
 
     subject: str | None = None
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: frozenset[str] | None = None
 
     @property
     def is_anonymous(self) -> bool:

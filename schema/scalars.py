@@ -6,6 +6,7 @@ times end in `Z`, decimals are strings.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -18,6 +19,17 @@ from projections.wire import plain_decimal, utc
 from schema.errors import BadInputError
 
 MAX_DECIMAL_CHARACTERS: Final = 64
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_DATETIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])\Z"
+)
+"""RFC 3339, and its seconds may be left out. Python's own reader takes all of ISO 8601, weeks and the basic format among it."""
+
+
+class StoredText(str):
+    """A value in its wire form, as it is stored: it is written as it is."""
+
+    __slots__ = ()
 
 
 def parse_decimal(value: Any) -> Decimal:
@@ -34,25 +46,39 @@ def parse_decimal(value: Any) -> Decimal:
 
 
 def parse_datetime(value: Any) -> datetime:
-    """From an RFC 3339 string with a zone, as UTC. Raises BadInputError."""
+    """From an RFC 3339 string, as UTC; seconds may be left out. Raises BadInputError."""
     try:
+        if not _DATETIME.match(value):
+            raise ValueError
         return utc(datetime.fromisoformat(value))
     except (ValueError, TypeError, WireError, OverflowError):
-        raise BadInputError("a DateTime is an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z") from None
+        raise BadInputError("a DateTime is an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z") from None
 
 
 def parse_date(value: Any) -> date:
-    """From an ISO 8601 date. Raises BadInputError."""
+    """From a string, YYYY-MM-DD. Raises BadInputError."""
     try:
-        if len(value) != 10:
+        if not _DATE.match(value):
             raise ValueError
         return date.fromisoformat(value)
     except (ValueError, TypeError):
-        raise BadInputError("a Date is an ISO 8601 date, such as 2026-01-31") from None
+        raise BadInputError("a Date reads YYYY-MM-DD, such as 2026-01-31") from None
 
 
-def write_datetime(value: datetime) -> str:
+def write_decimal(value: Decimal | StoredText) -> str:
+    """`12.30`, never with an exponent."""
+    return str(value) if isinstance(value, StoredText) else format(value, "f")
+
+
+def write_date(value: date | StoredText) -> str:
+    """`2026-01-31`."""
+    return str(value) if isinstance(value, StoredText) else value.isoformat()
+
+
+def write_datetime(value: datetime | StoredText) -> str:
     """`2026-01-31T12:00:00Z`, with microseconds only when there are some, as stored."""
+    if isinstance(value, StoredText):
+        return str(value)
     return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
@@ -60,7 +86,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
     Decimal: strawberry.scalar(
         name="Decimal",
         description='An exact decimal number, a string in JSON: "12.30".',
-        serialize=lambda value: format(value, "f"),
+        serialize=write_decimal,
         parse_value=parse_decimal,
     ),
     datetime: strawberry.scalar(
@@ -72,7 +98,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
     date: strawberry.scalar(
         name="Date",
         description="A calendar date, ISO 8601: 2026-01-31.",
-        serialize=date.isoformat,
+        serialize=write_date,
         parse_value=parse_date,
     ),
 }

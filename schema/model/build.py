@@ -18,6 +18,8 @@ from schema.model.commands import CommandReader
 from schema.model.fields import DERIVED, FieldReader
 from schema.model.graph import CommandModel, FieldModel, Graph, ObjectModel, RootModel, camel
 from schema.model.places import hints_of, place_of
+from schema.model.rows import check_rows
+from schema.model.said import check_mark, check_said
 from schema.per_key import Measured
 
 RESERVED_ROOTS = ("node", "nodes")
@@ -46,6 +48,7 @@ def build_graph(contexts: Sequence[BoundedContext], served: Sequence[ReadModel])
         _claim_name(name, model.cls, {**{n: o.cls for n, o in objects.items()}})
         objects[name] = model
     queries = _queries(contexts, reader)
+    check_rows(objects, queries)
     commands = CommandReader(owners, reader.enum)
     mutations = _mutations(contexts, commands)
     enums = reader.enums
@@ -182,6 +185,7 @@ def _entity(
                 where=f"{place_of(view)} and {place_of(cls)}",
                 mend="rename the view's field",
             )
+    check_mark(mark, place_of(cls))
     if mark.rows is not None and mark.rows.field not in view.__struct_fields__:
         raise CompositionError(
             f"the row rule goes by {mark.rows.field!r}, which {view.__name__} does not have",
@@ -197,7 +201,7 @@ def _entity(
         projection=mark.projection,
         fields=fields,
         description=cls.__doc__,
-        tags=mark.tags,
+        tags=tuple(mark.tags),
         rows=mark.rows,
     )
 
@@ -212,6 +216,8 @@ def _queries(contexts: Sequence[BoundedContext], reader: FieldReader) -> dict[st
             place = f"{place_of(context.query)}.{name}"
             declaration = context.query.__dict__.get(name)
             _claim_root(name, place, {n: m.place for n, m in found.items()})
+            if isinstance(declaration, (Measured, Get, Find)):
+                check_said(declaration.metadata, place)
             if isinstance(declaration, Measured):
                 kind, by = reader.per_key.root(name, hints.get(name), declaration, place)
                 found[name] = RootModel(name, context.name, declaration, "", place, kind, by)
@@ -233,6 +239,7 @@ def _mutations(contexts: Sequence[BoundedContext], reader: CommandReader) -> dic
             place = f"{place_of(context.mutation)}.{name}"
             _claim_root(name, place, {n: m.place for n, m in found.items()})
             model = reader.command(name, context.mutation.__dict__[name], context.name, place)
+            check_said(model.metadata, place)
             for other in found.values():
                 if other.input == model.input:
                     raise CompositionError(

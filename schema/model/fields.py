@@ -24,6 +24,7 @@ from schema.model.edges import EdgeReader
 from schema.model.graph import FieldModel, Kind, ObjectModel, camel
 from schema.model.per_key import PerKeyReader
 from schema.model.places import hints_of, place_of, read_type
+from schema.model.said import check_computed, check_said
 from schema.per_key import Measured, Timed
 
 DERIVED = ("id", "key", "version")
@@ -74,6 +75,9 @@ class FieldReader:
                     f"{camel(name)} has no annotation", where=place, mend="write the type: `name: Type | None = ...`"
                 )
             annotation = hints[name]
+            said = getattr(declaration, "metadata", None)
+            if isinstance(said, Metadata):
+                check_said(said, place)
             if isinstance(declaration, Stored):
                 if only_edges:
                     raise CompositionError(
@@ -179,6 +183,7 @@ class FieldReader:
                     where=f"{place} and {place_of(view)}",
                     mend=f"use one of {', '.join(sorted(stored))}",
                 )
+        check_computed(declaration, place)
         kind = read_type(annotation, place)
         self.enum(kind.item)
         return FieldModel(name, Kind.COMPUTED, kind, declaration.metadata, place, None, declaration)

@@ -1,5 +1,6 @@
 """More declarations that do not fit: names, limits, paths, examples."""
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -14,9 +15,12 @@ from schema import (
     Example,
     Input,
     Ref,
+    RowRule,
     command,
+    computed,
     entity,
     extension,
+    field,
     find,
     get,
     many,
@@ -272,3 +276,99 @@ def test_a_view_that_stores_what_is_derived() -> None:
 
     with pytest.raises(CompositionError, match="stores 'key'"):
         build_graph([BoundedContext("keyed", entities=[Keyed])], [keyed])
+
+
+SAID: list[tuple[dict[str, Any], str]] = [
+    ({"tags": "inner"}, "tags are the text 'inner', not a list"),
+    ({"tags": [""]}, "'' is no tag"),
+    ({"tags": ["inner", " "]}, "' ' is no tag"),
+    ({"scope": ""}, "'' is no scope"),
+    ({"cost": -1}, "-1 is no cost"),
+    ({"cost": 1.5}, "1.5 is no cost"),
+    ({"cost": True}, "True is no cost"),
+]
+
+
+@pytest.mark.parametrize(("said", "fault"), SAID)
+def test_tags_scopes_and_costs_that_are_none(said: dict[str, Any], fault: str) -> None:
+    @entity(other_docs)
+    class Stored:
+        name: str = field(**said)
+
+    @entity(other_docs)
+    class Derived:
+        loud: str = computed(str.upper, needs=["name"], **said)
+
+    @entity(other_docs)
+    class Edges:
+        boss: Shoe | None = one(shoe_docs, via="maker_id", **said)
+
+    refuses(context(Stored), names=(fault, "Stored.name"))
+    refuses(context(Derived), names=(fault, "Derived.loud"))
+    refuses(context(Edges), names=(fault, "Edges.boss"))
+
+
+def test_scopes_of_root_fields_and_commands_are_names() -> None:
+    class Query:
+        shoe: Shoe | None = get(shoe_docs, scope="")
+
+    class Lace(Input):
+        shoe: Ref[Shoe]
+
+    class Mutation:
+        lace = command(Lace, to="shoes", path="/shoes/{shoe}/lace", reads=Shoe, cost=-1)
+
+    refuses(context(query=Query), names=("'' is no scope", "Query.shoe"))
+    refuses(context(mutation=Mutation), names=("-1 is no cost", "Mutation.lace"))
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({"tags": "inner"}, "tags are the text 'inner'"),
+        ({"rows": RowRule("", claim="tenant")}, "field '' and claim 'tenant'"),
+        ({"rows": RowRule("maker_id", claim="")}, "field 'maker_id' and claim ''"),
+    ],
+)
+def test_tags_and_row_rules_of_an_entity_that_are_none(said: dict[str, Any], fault: str) -> None:
+    @entity(other_docs, **said)
+    class Other:
+        name: str
+
+    refuses(context(Other), names=(fault, "Other"))
+
+
+def two(name: str, maker: str) -> str:
+    return name + maker
+
+
+def by_keyword(*, name: str) -> str:
+    return name
+
+
+@pytest.mark.parametrize(
+    ("fn", "needs", "fault"),
+    [
+        (two, ["name"], "two(name: 'str', maker: 'str') -> 'str' cannot take the values of 1 fields"),
+        (str.upper, ["name", "maker_id"], "too many positional arguments"),
+        (by_keyword, ["name"], "by_keyword("),
+        ("upper", ["name"], "'upper' is not a function"),
+    ],
+)
+def test_a_function_that_cannot_take_what_it_needs(fn: Callable[..., str], needs: list[str], fault: str) -> None:
+    @entity(other_docs)
+    class Other:
+        label: str = computed(fn, needs=needs)
+
+    refuses(context(Other), names=(fault.replace("'str'", "str"), "Other.label", "needs"))
+
+
+def test_computed_fields_have_scopes_and_tags_as_others_do() -> None:
+    @entity(other_docs)
+    class Other:
+        both: str = computed(
+            two, needs=["name", "maker_id"], scope="names:read", tags=["inner"], cost=0, deprecation="no"
+        )
+
+    metadata = build_graph([context(Other)], [shoe_docs, other_docs]).objects["Other"].fields["both"].metadata
+    assert (metadata.scope, metadata.tags, metadata.cost, metadata.deprecation) == ("names:read", ("inner",), 0, "no")
