@@ -5,11 +5,16 @@
     │   ├── MalformedRequestError        not a GraphQL request (JSON, shape, content type, size)
     │   ├── ParseError                   the document is not GraphQL
     │   ├── ValidationError              the document does not fit the schema
+    │   ├── VariablesError               the variables do not fit the operation
+    │   ├── TooComplexError              the operation, or its answer, is larger than the limits allow
+    │   ├── ForbiddenError               it selects what the principal may not read or do
+    │   ├── DeadlineExceededError        it took longer than it may
     │   └── BadTokenError                a consistency token that this gateway did not sign, or a bad read policy
     ├── ReadTooStaleError            client: the wait ended before the data was there, and the client asked for an error
     ├── TooManyRowsError             client: a plain list that is longer than its bound
     ├── ServiceUnavailableError      operator: the write service did not take the command; nothing was changed
-    └── UnreadableDocumentError      operator: a stored document does not fit its view (was the projection's version raised?)
+    ├── UnreadableDocumentError      operator: a stored document does not fit its view (was the projection's version raised?)
+    └── TrustedDocumentsError        operator: told at start, never to a client: an operation that does not fit the graph
 
 What a client sees of an error of the store (projections/errors.py) is READ_MODEL_REBUILDING or READ_MODEL_UNAVAILABLE, of any
 other exception INTERNAL and nothing more; the log has the rest.
@@ -17,7 +22,8 @@ other exception INTERNAL and nothing more; the log has the rest.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from projections.errors import RebuildingError, StoreError
 from schema.errors import BadInputError
@@ -28,7 +34,14 @@ class GatewayError(Exception):
 
 
 class RequestError(GatewayError):
-    """The request as a whole is refused; nothing was executed."""
+    """The request as a whole is refused; nothing was executed.
+
+    `errors` are those of the answer, with locations and codes, where there is more to tell than one message.
+    """
+
+    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
 
 
 class MalformedRequestError(RequestError):
@@ -47,6 +60,22 @@ class ValidationError(RequestError):
     """The document does not fit the schema."""
 
 
+class VariablesError(RequestError):
+    """The variables do not fit the operation."""
+
+
+class TooComplexError(RequestError):
+    """The operation costs, or its answer has, more than the limits allow."""
+
+
+class ForbiddenError(RequestError):
+    """The operation selects what the principal may not read or do."""
+
+
+class DeadlineExceededError(RequestError):
+    """The operation took longer than it may; it was broken off."""
+
+
 class BadTokenError(RequestError):
     """A consistency token or read policy that cannot be honoured."""
 
@@ -63,6 +92,14 @@ class ServiceUnavailableError(GatewayError):
     """The write service did not take the command: nothing was changed, the command may be sent again."""
 
 
+class TrustedDocumentsError(GatewayError):
+    """Trusted documents that cannot be read, or do not fit the schema or the limits; all problems at once."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n  ".join(["trusted documents:", *problems]))
+        self.problems = list(problems)
+
+
 class UnreadableDocumentError(GatewayError):
     """A stored document that does not decode to its view."""
 
@@ -71,6 +108,10 @@ CODES: Final[dict[type[Exception], str]] = {
     MalformedRequestError: "BAD_REQUEST",
     ParseError: "GRAPHQL_PARSE_FAILED",
     ValidationError: "GRAPHQL_VALIDATION_FAILED",
+    VariablesError: "BAD_USER_INPUT",
+    TooComplexError: "TOO_COMPLEX",
+    ForbiddenError: "FORBIDDEN",
+    DeadlineExceededError: "DEADLINE_EXCEEDED",
     BadTokenError: "BAD_TOKEN",
     ReadTooStaleError: "READ_TOO_STALE",
     TooManyRowsError: "TOO_MANY_ROWS",
