@@ -6,9 +6,10 @@ Invariants: importing starts nothing; the app starts whether or not store and se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -16,20 +17,28 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.commands.forward import CommandForwarder
 from gateway.compose import Composed
 from gateway.consistency.token import TokenCodec
 from gateway.consistency.wait import ChangeHub
+from gateway.engine.documents import Documents
+from gateway.engine.engine import Engine
 from gateway.engine.plain import PlainExecutor
 from gateway.engine.reader import BatchedReader
 from gateway.engine.served import read_models
+from gateway.engine.trusted import pin, read_trusted, warm
+from gateway.http.attended import Attendance
 from gateway.http.graphiql.page import page, static_routes
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.probes import Probes
+from gateway.http.request import Headers
 from gateway.settings import GatewaySettings
+from gateway.telemetry import observe_executions
 from projections.store.port import ReaderStore
 from projections.store.redis import RedisStore
+from schema.ports import ANONYMOUS, Principal
 
 
 def create_app(
@@ -37,11 +46,16 @@ def create_app(
     composed: Composed,
     store: ReaderStore | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    principal_of: Callable[[Headers], Principal] | None = None,
 ) -> Starlette:
     """The app that serves a composed graph.
 
-    A `store` that is given stands in for Redis and is not closed; a `transport` stands in for the network to the services.
+    A `store` that is given stands in for Redis and is not closed; a `transport` stands in for the network to the services;
+    `principal_of` says who asks, nobody in particular without it. Raises TrustedDocumentsError.
     """
+
+    documents = Documents(composed.schema, composed.graph, settings.limits)
+    trusted = pin(read_trusted(Path(settings.trusted_documents)), documents) if settings.trusted_documents else {}
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
@@ -51,12 +65,16 @@ def create_app(
                 _client(transport) as client,
                 _background() as tasks,
             ):
-                yield _parts(settings, composed, opened, client, tasks)
+                parts = _parts(settings, composed, opened, client, tasks, documents, principal_of or _anyone)
+                observe_executions(parts["endpoint"].engine.counts)
+                for operation in trusted.values():
+                    warm(operation, parts["endpoint"].engine)
+                yield parts
         finally:
             if store is None:
                 await opened.close()
 
-    return Starlette(routes=_ROUTES, lifespan=lifespan)
+    return _App(routes=_ROUTES, lifespan=lifespan)
 
 
 def open_store(settings: GatewaySettings) -> RedisStore:
@@ -96,11 +114,15 @@ def _parts(
     store: ReaderStore,
     client: httpx.AsyncClient,
     tasks: asyncio.TaskGroup,
+    documents: Documents,
+    principal_of: Callable[[Headers], Principal],
 ) -> Mapping[str, Any]:
     """What the routes find in `request.state`."""
     reader = BatchedReader(store, tasks, deadline_s=settings.store_timeout_ms / 1000)
     models = read_models(composed.graph, settings.buckets)
     endpoint = GraphQLEndpoint(
+        documents=documents,
+        engine=Engine(composed.schema, composed.graph, models, reader, max_nodes=settings.max_nodes),
         executor=PlainExecutor(composed.schema),
         models=models,
         reader=reader,
@@ -109,13 +131,26 @@ def _parts(
         tokens=TokenCodec(settings.token_keys, settings.token_audience),
         page=page("/graphql", composed.examples()),
         max_wait_ms=settings.max_wait_ms,
+        attendance=Attendance(settings.operation_timeout_ms / 1000),
+        shows_plans=settings.show_plans,
+        principal_of=principal_of,
     )
     return {"endpoint": endpoint, "probes": Probes(store, models, composed.sdl())}
 
 
-async def _graphql(request: Request) -> Response:
-    endpoint: GraphQLEndpoint = request.state.endpoint
-    return await endpoint(request)
+def _anyone(_: Headers) -> Principal:
+    return ANONYMOUS
+
+
+class _App(Starlette):
+    """Hands on what is for `/graphql` before any middleware and routing: these cost a request as much as its answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/graphql":
+            endpoint: GraphQLEndpoint = scope["state"]["endpoint"]
+            await endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def _livez(request: Request) -> Response:
@@ -134,7 +169,6 @@ async def _schema(request: Request) -> Response:
 
 
 _ROUTES: Final[Sequence[BaseRoute]] = [
-    Route("/graphql", _graphql, methods=["GET", "POST"]),
     Route("/livez", _livez),
     Route("/readyz", _readyz),
     Route("/schema.graphql", _schema),

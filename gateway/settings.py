@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.engine.limits import Limits
+from gateway.engine.run import MAX_NODES
 from projections.settings import (
     FLAG,
     REDIS_URL,
@@ -81,6 +83,7 @@ def _host(text: str) -> str:
 
 SERVICES: Final = Kind("a list context=url,context=url", "orders=http://orders:8080", _services)
 TOKEN_KEYS: Final = Kind("a list id:secret,id:secret (base64url, 32 bytes or more)", "k1:<base64url>", _token_keys)
+PATH: Final = Kind("a path", "/etc/headrace/operations", str)
 WORD: Final = Kind("a short name", "production", _word)
 HOST: Final = Kind("an address to listen on", "0.0.0.0", _host)  # noqa: S104 - an example
 
@@ -110,10 +113,54 @@ class GatewaySettings:
     command_timeout_ms: int = setting(
         "how long a command may take before its outcome is unknown", integer(10, 300_000, example=5000), default=5000
     )
+    operation_timeout_ms: int = setting(
+        "how long a query may take in all", integer(10, 300_000, example=10_000), default=10_000
+    )
+    max_nodes: int = setting(
+        "objects that an answer may have", integer(1, 10_000_000, example=100_000), default=MAX_NODES
+    )
+    trusted_documents: str = setting(
+        "a folder or manifest of operations that are compiled before the gateway is ready", PATH, default=""
+    )
+    show_plans: bool = setting("show plans to requests that ask for extensions.plan", FLAG, default=False)
+    max_characters: int = setting(
+        "the longest document, in characters", integer(1, 262_144, example=65_536), default=Limits.characters
+    )
+    max_tokens: int = setting("tokens of a document", integer(1, 100_000, example=2000), default=Limits.tokens)
+    max_depth: int = setting("levels of fields of an operation", integer(1, 100, example=15), default=Limits.depth)
+    max_fields: int = setting(
+        "fields that a document selects, a fragment as often as it is spread",
+        integer(1, 100_000, example=1000),
+        default=Limits.fields,
+    )
+    max_aliases: int = setting("of these, with an alias", integer(0, 100_000, example=100), default=Limits.aliases)
+    max_directives: int = setting(
+        "directives, counted likewise", integer(0, 100_000, example=100), default=Limits.directives
+    )
+    max_root_fields: int = setting(
+        "fields of Query or Mutation in an operation", integer(1, 10_000, example=20), default=Limits.root_fields
+    )
+    max_cost: int = setting(
+        "what an operation may cost before it is run", integer(1, 100_000_000, example=30_000), default=Limits.cost
+    )
     exit_on_stdin_eof: bool = setting("stop when standard input ends, for a supervisor", FLAG, default=False)
     log_level: str = setting(
         "least severe messages to show", choice("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO"
     )
+
+    @property
+    def limits(self) -> Limits:
+        """What a document may have."""
+        return Limits(
+            characters=self.max_characters,
+            tokens=self.max_tokens,
+            depth=self.max_depth,
+            fields=self.max_fields,
+            aliases=self.max_aliases,
+            directives=self.max_directives,
+            root_fields=self.max_root_fields,
+            cost=self.max_cost,
+        )
 
 
 def gateway_settings(environ: Mapping[str, str]) -> GatewaySettings:

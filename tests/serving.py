@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import create_app
 from gateway.compose import compose
+from gateway.http.request import Headers
 from gateway.settings import GatewaySettings, gateway_settings
 from projections.catalog import PROJECTIONS
 from projections.declare import Projection, View
@@ -24,6 +25,7 @@ from projections.store.port import ProjectorStore, ReaderStore
 from projections.timeline import Happening, Timeline
 from projections.wire import Codec
 from schema.catalog import CONTEXTS
+from schema.ports import Principal
 
 COMPOSED = compose(CONTEXTS, PROJECTIONS)
 NAMES = ("customers", "catalog", "orders", "payments", "shipping")
@@ -68,14 +70,19 @@ class Client:
 
 @asynccontextmanager
 async def gateway(
-    store: ReaderStore, handler: Handler | None = None, *, composed: Any = COMPOSED, **changes: str
+    store: ReaderStore,
+    handler: Handler | None = None,
+    *,
+    composed: Any = COMPOSED,
+    principal_of: Callable[[Headers], Principal] | None = None,
+    **changes: str,
 ) -> AsyncGenerator[Client]:
     """A gateway over `store`; commands reach `handler`, which refuses the connection when it is None."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    app = create_app(settings(**changes), composed, store, httpx.MockTransport(handler or refuse))
+    app = create_app(settings(**changes), composed, store, httpx.MockTransport(handler or refuse), principal_of)
     async with app.router.lifespan_context(app) as state:
         transport = httpx.ASGITransport(_with_state(app, state or {}))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as http:

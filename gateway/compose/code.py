@@ -6,7 +6,8 @@ Invariants: the author's function is called as it is, `self` being the row that 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Any, get_type_hints
 
 import strawberry
@@ -29,7 +30,8 @@ def code_field(field: StrawberryField, replaced: Callable[[Any], Any]) -> Strawb
     signature = inspect.signature(function)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
+        given = function(*args, **kwargs)
+        return _awaited(given) if inspect.isawaitable(given) else by_value(given)
 
     parameters = [
         parameter.replace(annotation=hints.get(parameter.name, parameter.annotation))
@@ -48,3 +50,17 @@ def code_field(field: StrawberryField, replaced: Callable[[Any], Any]) -> Strawb
         resolver=call, description=field.description, deprecation_reason=field.deprecation_reason
     )
     return built
+
+
+def by_value(given: Any) -> Any:
+    """What code gave, with members of an author's Enum as their values: the graph has enums of its own."""
+    if isinstance(given, Enum):
+        return given.value
+    if isinstance(given, list | tuple):
+        items: list[Any] = list(given)
+        return [by_value(item) for item in items]
+    return given
+
+
+async def _awaited(given: Awaitable[Any]) -> Any:
+    return by_value(await given)

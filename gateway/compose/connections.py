@@ -13,6 +13,7 @@ from typing import Any
 import strawberry
 
 from gateway.compose.signature import Argument
+from gateway.engine.stored import readable
 from projections.declare import Index, Projection
 from projections.timeline import Timeline
 from schema.activity import Activity
@@ -33,7 +34,12 @@ class EdgeValue:
     """A row and its place."""
 
     cursor: str
-    node: Row | Activity
+    row: Row | Activity
+
+    @property
+    def node(self) -> Any:
+        """The row; an error, as a value, for one that cannot be read."""
+        return readable(self.row)
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ class ConnectionValue:
     total_count: int
 
     @property
-    def nodes(self) -> list[Row | Activity]:
-        """The rows without their cursors."""
+    def nodes(self) -> list[Any]:
+        """The rows without their cursors; those that cannot be read are errors, as values."""
         return [edge.node for edge in self.edges]
 
 

@@ -23,7 +23,7 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.compose.mutations import mutation_fields
 from gateway.compose.queries import query_fields
 from gateway.compose.types import TypeBuilder
-from gateway.engine.served import attribute
+from gateway.engine.stored import attribute
 from schema.declare import BoundedContext, Example
 from schema.model import Graph, ReadModel, build_graph
 from schema.scalars import SCALARS

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import strawberry
 
-from gateway.compose.code import code_field
+from gateway.compose.code import by_value, code_field
 from gateway.compose.connections import (
     connection_arguments,
     connection_types,
@@ -22,12 +22,13 @@ from gateway.compose.connections import (
 )
 from gateway.compose.numbers import shown_number
 from gateway.compose.signature import Argument, resolver
-from gateway.engine.served import StoredRow
+from gateway.engine.stored import StoredRow
 from gateway.errors import TooManyRowsError
 from projections.shape import FieldType, struct_fields, unwrap
 from schema.activity import Activity
 from schema.declare import Computed, Many, One
 from schema.model import FieldModel, Graph, Kind, ObjectModel
+from schema.model.rows import ruled_field
 from schema.paging import Window
 from schema.per_key import Measured, Timed
 from schema.ports import RowPage
@@ -84,10 +85,13 @@ class TypeBuilder:
     def filters(
         self, declaration: Many | Any, names: tuple[str, ...], required: tuple[str, ...]
     ) -> dict[str, Argument]:
-        """Arguments for an index's filters."""
+        """Arguments for an index's filters; one that a row rule goes by is the principal's, not the client's, to give."""
         fields = struct_fields(declaration.projection.view, where=declaration.projection.name)
         found: dict[str, Argument] = {}
+        ruled = ruled_field(declaration.projection, self.graph.objects)
         for name in names:
+            if name == ruled:
+                continue
             item = unwrap(fields[name]).item
             kind: Any = self.enum(item) if issubclass(item, Enum) else item
             found[name] = Argument(kind if name in required else kind | None, name in required)
@@ -141,10 +145,7 @@ class TypeBuilder:
             return strawberry.field(
                 resolver=resolver(_timeline(declaration), returns, forward_arguments()), **options
             ), None
-        annotation = self.annotation(field.type)
-        if field.type.is_list and issubclass(field.type.item, Enum):
-            return strawberry.field(resolver=resolver(_enum_list(field.name), annotation), **options), None
-        return strawberry.field(**options), annotation
+        return strawberry.field(**options), self.annotation(field.type)
 
     def _replaced(self, annotation: Any) -> Any:
         """An author's annotation in a code field, with built types put in."""
@@ -169,11 +170,7 @@ def _clean(text: str | None) -> str | None:
 
 
 def _computed(declaration: Computed) -> Callable[..., Any]:
-    return lambda root, info: declaration.fn(*(getattr(root, need) for need in declaration.needs))
-
-
-def _enum_list(name: str) -> Callable[..., Any]:
-    return lambda root, info: [None if item is None else item.value for item in getattr(root, name)]
+    return lambda root, info: by_value(declaration.fn(*(getattr(root, need) for need in declaration.needs)))
 
 
 def _one(declaration: One) -> Callable[..., Any]:
@@ -212,7 +209,7 @@ def _list(declaration: Many, via: str, name: str) -> Callable[..., Any]:
     async def rows(page: Any) -> list[Any]:
         found: RowPage = await page
         if found.has_next:
-            raise TooManyRowsError(f"{name} has more than {declaration.limit} rows: {found.total}")
+            raise TooManyRowsError(f"{name} has more than {declaration.limit} rows")
         return [row for _, row in found.rows]
 
     def resolve(root: Any, info: Any) -> Any:

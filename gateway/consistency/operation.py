@@ -8,6 +8,7 @@ expired ones are checked but not waited for.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ class _PolicyInput(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     on_timeout: OnTimeout = OnTimeout.STALE
 
 
+_WANTED: Final = {"after": "a token", "maxWaitMs": "a whole number of milliseconds", "onTimeout": "STALE or ERROR"}
+_AT: Final = re.compile(r" - at `\$\.(after|maxWaitMs|onTimeout)`\Z")
+"""The end of msgspec's words for one of them that does not fit. The rest of its words repeats what was sent."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """How long to wait, and what then."""
@@ -59,7 +65,7 @@ def read_policy(header: str | None, extension: Any, codec: TokenCodec, *, cap_ms
     try:
         given = msgspec.convert(extension if extension is not None else {}, _PolicyInput)
     except msgspec.ValidationError as fault:
-        raise BadTokenError(f"extensions.consistency: {fault}") from None
+        raise BadTokenError(_told(fault)) from None
     wait_ms = DEFAULT_WAIT_MS if given.max_wait_ms is None else given.max_wait_ms
     if wait_ms < 0:
         raise BadTokenError("extensions.consistency: maxWaitMs is below zero")
@@ -68,6 +74,14 @@ def read_policy(header: str | None, extension: Any, codec: TokenCodec, *, cap_ms
         if token:
             requirements = requirements.merge(codec.read(token))
     return requirements, Policy(min(wait_ms, cap_ms), given.on_timeout)
+
+
+def _told(fault: msgspec.ValidationError) -> str:
+    """Where a policy does not fit, and what was expected there."""
+    found = _AT.search(str(fault))
+    if found is None:
+        return f"extensions.consistency does not fit: it is an object of {', '.join(_WANTED)}, each of which may be left out"
+    return f"extensions.consistency.{found[1]} does not fit: expected {_WANTED[found[1]]}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,8 @@ class OperationConsistency:
     @classmethod
     def begin(cls, requirements: Requirements, policy: Policy) -> OperationConsistency:
         """Starts the operation's one deadline now."""
+        if not requirements:
+            return cls(requirements, policy, 0.0)  # nothing to wait for, until a command of its own has written
         return cls(requirements, policy, asyncio.get_running_loop().time() + policy.max_wait_ms / 1000)
 
     def wrote(self, minted: Requirements) -> None:
@@ -167,6 +183,11 @@ def is_parked(found: Found) -> bool:
 def is_expired(required: Required) -> bool:
     """Whether a requirement is too old to wait for."""
     return time.time() - required.minted_s > EXPIRES_S
+
+
+def may_come(required: Required, found: Found) -> bool:
+    """Whether something is missing that is worth a wait."""
+    return not is_met(required, found) and not is_parked(found) and not is_expired(required)
 
 
 def report(operation: OperationConsistency, codec: TokenCodec) -> Mapping[str, Any] | None:

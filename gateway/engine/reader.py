@@ -1,67 +1,74 @@
 """The batched reader: what all requests ask for in one tick of the loop goes to the store in one round trip.
 
-Invariants: within a trip keys are asked once; documents are read before pages and measures; a trip that was sent is never joined,
-so nobody gets an answer that is older than its question; a requester that goes away takes nothing from the others.
+Invariants: within a trip everything is asked once; documents are read before pages and measures; a trip that was sent is never
+joined, so nobody gets an answer that is older than its question; a requester that goes away takes nothing from the others, and
+when all have gone before it is sent, nothing is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from projections.errors import RebuildingError, StoreUnavailableError
+from projections.errors import RebuildingError, StoreError, StoreUnavailableError
 from projections.store.document import Document
-from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReaderStore
+from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReadAnswer, ReaderStore
 
 A = TypeVar("A")
-K = TypeVar("K", DocumentKey, PageQuery, MeasureQuery)
 
 Number: TypeAlias = int | bytes | None
 """A measure as it is stored (projections.store.port.ReadAnswer)."""
 Vouched: TypeAlias = tuple[asyncio.Future[A], list[asyncio.Future[Document | None]]]
 """What was asked for, and the documents that are to vouch for it."""
 
-
-class _Asked(Generic[A]):
-    """Those who wait for one answer."""
-
-    __slots__ = ("futures",)
-
-    def __init__(self) -> None:
-        self.futures: list[asyncio.Future[A]] = []
-
-    def answer(self, value: A | Exception) -> None:
-        """Hands the answer to all; an exception is the failure of this one item, and of no other."""
-        if isinstance(value, Exception):
-            self.fail(value)
-            return
-        for future in self.futures:
-            if not future.done():
-                future.set_result(value)
-
-    def fail(self, error: Exception) -> None:
-        for future in self.futures:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # seen: a requester that left must not make the loop complain
+DEFAULT_DEADLINE_S: Final = 1.0
+MAX_DOCUMENTS: Final = 2000
+"""Of one call of the store: some 2 ms of its time."""
 
 
 @dataclass
 class _Trip:
-    """What goes to the store together."""
+    """What goes to the store together: each thing with its place in the answer, and those who wait."""
 
-    documents: dict[DocumentKey, _Asked[Document | None]] = field(default_factory=dict[DocumentKey, Any])
-    pages: dict[PageQuery, _Asked[Page]] = field(default_factory=dict[PageQuery, Any])
-    measures: dict[MeasureQuery, _Asked[Number]] = field(default_factory=dict[MeasureQuery, Any])
+    loop: asyncio.AbstractEventLoop
+    documents: dict[DocumentKey, int] = field(default_factory=dict[DocumentKey, int])
+    pages: dict[PageQuery, int] = field(default_factory=dict[PageQuery, int])
+    measures: dict[MeasureQuery, int] = field(default_factory=dict[MeasureQuery, int])
     vouchers: set[DocumentKey] = field(default_factory=set[DocumentKey])
+    waiting: list[tuple[asyncio.Future[Any], Callable[[ReadAnswer], Any]]] = field(default_factory=list[Any])
+
+    def wait(self, pick: Callable[[ReadAnswer], A | StoreError]) -> asyncio.Future[A]:
+        """What somebody gets of the answer; an exception that is picked is raised where it is awaited."""
+        future: asyncio.Future[A] = self.loop.create_future()
+        self.waiting.append((future, pick))
+        return future
+
+    def answer(self, read: ReadAnswer) -> None:
+        """Hands everybody their share."""
+        for future, pick in self.waiting:
+            if not future.done():
+                value = pick(read)
+                if isinstance(value, Exception):
+                    _fail(future, value)
+                else:
+                    future.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Tells everybody."""
-        everybody: list[_Asked[Any]] = [*self.documents.values(), *self.pages.values(), *self.measures.values()]
-        for asked in everybody:
-            asked.fail(error)
+        """Tells everybody: a failure of the whole is the answer to each item."""
+        failures: list[Any] = [error]
+        self.answer(
+            ReadAnswer(failures * len(self.documents), failures * len(self.pages), failures * len(self.measures))
+        )
+
+    def fail_late(self) -> None:
+        """Tells everybody that the store took too long. The error is the trip's own: each raise grows its traceback."""
+        self.fail(StoreUnavailableError("the store of read models did not answer in time"))
+
+    def is_awaited(self) -> bool:
+        """Whether anybody still waits."""
+        return any(not future.done() for future, _ in self.waiting)
 
 
 class BatchedReader:
@@ -70,64 +77,84 @@ class BatchedReader:
     Args:
         store: where documents are.
         tasks: owns the trips; trips never raise, and end with the group.
-        deadline_s: a trip that takes longer fails with StoreUnavailableError.
-        max_documents: documents per trip; more are split over several trips that go out together.
+        deadline_s: a trip that takes longer fails with StoreUnavailableError, whatever the store makes of it afterwards.
+        max_documents: documents per call of the store; more are split over several that go out together.
     """
 
     def __init__(
-        self, store: ReaderStore, tasks: asyncio.TaskGroup, *, deadline_s: float = 1.0, max_documents: int = 2000
+        self,
+        store: ReaderStore,
+        tasks: asyncio.TaskGroup,
+        *,
+        deadline_s: float = DEFAULT_DEADLINE_S,
+        max_documents: int = MAX_DOCUMENTS,
     ) -> None:
         self._store = store
         self._tasks = tasks
+        self._loop = asyncio.get_running_loop()  # asked once: before Python 3.12 every asking is a system call
         self._deadline_s = deadline_s
         self._max_documents = max_documents
-        self._next = _Trip()
-        self._scheduled = False
+        self._next: _Trip | None = None
         self.trips_made = 0
+
+    def read(
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery]
+    ) -> asyncio.Future[ReadAnswer]:
+        """Asks for all of it now; the answer comes with the tick's trip, in the order of what was asked.
+
+        Whatever fails is in the place of its item, also when the trip fails as a whole. The answer may be another's too.
+        """
+        trip = self._trip()
+        of_documents = _places(trip.documents, documents)
+        of_pages = _places(trip.pages, pages)
+        of_measures = _places(trip.measures, measures)
+
+        def pick(read: ReadAnswer) -> ReadAnswer:
+            found, rows, numbers = read
+            return ReadAnswer(
+                [found[place] for place in of_documents],
+                [rows[place] for place in of_pages],
+                [numbers[place] for place in of_measures],
+            )
+
+        return trip.wait(pick)
 
     def document(self, key: DocumentKey) -> asyncio.Future[Document | None]:
         """Asks for a document now; the answer comes with the tick's trip. Raises StoreError when awaited."""
-        return self._ask(self._next.documents, key)
+        trip = self._trip()
+        [place] = _places(trip.documents, [key])
+        return trip.wait(lambda read: read.documents[place])
 
     def page(self, query: PageQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Page]:
         """Asks for a page now, and for the documents that are to vouch for it: they are read before it, in the same trip.
 
         Raises StoreError when awaited; RebuildingError among them.
         """
-        return self._ask(self._next.pages, query), self._vouch(vouchers)
+        trip = self._trip()
+        [place] = _places(trip.pages, [query])
+        return trip.wait(lambda read: read.pages[place]), self._vouch(vouchers)
 
     def measure(self, query: MeasureQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Number]:
         """Asks for a measure now, and for the documents that are to vouch for it, as for a page."""
-        return self._ask(self._next.measures, query), self._vouch(vouchers)
+        trip = self._trip()
+        [place] = _places(trip.measures, [query])
+        return trip.wait(lambda read: read.measures[place]), self._vouch(vouchers)
 
     def _vouch(self, keys: Sequence[DocumentKey]) -> list[asyncio.Future[Document | None]]:
-        self._next.vouchers.update(keys)
-        return [self._ask(self._next.documents, key) for key in keys]
+        self._trip().vouchers.update(keys)
+        return [self.document(key) for key in keys]
 
-    def _ask(self, asked: dict[K, _Asked[A]], key: K) -> asyncio.Future[A]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[A] = loop.create_future()
-        if key not in asked:
-            asked[key] = _Asked()
-        asked[key].futures.append(future)
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._send)
-        return future
+    def _trip(self) -> _Trip:
+        """The trip that is being collected, begun when there is none."""
+        if self._next is None:
+            self._next = _Trip(self._loop)
+            self._loop.call_soon(self._send)
+        return self._next
 
     def _send(self) -> None:
-        trip, self._next, self._scheduled = self._next, _Trip(), False
-        documents = trip.documents
-        keys = [key for key in documents if key not in trip.vouchers]
-        full = len(keys) - len(keys) % self._max_documents if len(keys) > self._max_documents else 0
-        chunks = [keys[i : i + self._max_documents] for i in range(0, full, self._max_documents)]
-        for chunk in chunks:
-            self._start(_Trip({key: documents[key] for key in chunk}))
-        rest = [*keys[full:], *(key for key in documents if key in trip.vouchers)]
-        if rest or trip.pages or trip.measures:  # pages and measures travel with everything that vouches for them
-            self._start(_Trip({key: documents[key] for key in rest}, trip.pages, trip.measures))
-
-    def _start(self, trip: _Trip) -> None:
+        trip, self._next = self._next, None
+        if trip is None or not trip.is_awaited():
+            return
         making = self._make(trip)
         try:
             self._tasks.create_task(making)
@@ -136,23 +163,47 @@ class BatchedReader:
             trip.fail(StoreUnavailableError("the gateway is stopping"))
 
     async def _make(self, trip: _Trip) -> None:
-        self.trips_made += 1
+        overdue = self._loop.call_later(self._deadline_s, trip.fail_late)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                read = await self._store.read(list(trip.documents), list(trip.pages), list(trip.measures))
-            for asked, document in zip(trip.documents.values(), read.documents, strict=True):
-                asked.answer(document)
-            for asked_page, page in zip(trip.pages.values(), read.pages, strict=True):
-                asked_page.answer(page)
-            for asked_number, number in zip(trip.measures.values(), read.measures, strict=True):
-                asked_number.answer(number)
-        except TimeoutError:
-            trip.fail(StoreUnavailableError("the store of read models did not answer in time"))
+            trip.answer(await self._read(trip))
         except asyncio.CancelledError:
             trip.fail(StoreUnavailableError("the gateway is stopping"))
             raise
         except Exception as error:  # noqa: BLE001 - handed to everybody who asked
             trip.fail(error)
+        finally:
+            overdue.cancel()
+
+    async def _read(self, trip: _Trip) -> ReadAnswer:
+        if len(trip.documents) <= self._max_documents:
+            self.trips_made += 1
+            return await self._store.read(list(trip.documents), list(trip.pages), list(trip.measures))
+        return await self._split(trip)
+
+    async def _split(self, trip: _Trip) -> ReadAnswer:
+        """Pages and measures travel with everything that vouches for them."""
+        keys = [key for key in trip.documents if key not in trip.vouchers]
+        chunks = [keys[i : i + self._max_documents] for i in range(0, len(keys), self._max_documents)]
+        last = [*chunks.pop(), *trip.vouchers] if chunks else list(trip.vouchers)
+        self.trips_made += len(chunks) + 1
+        whole, *others = await asyncio.gather(
+            self._store.read(last, list(trip.pages), list(trip.measures)),
+            *(self._store.read(chunk, [], []) for chunk in chunks),
+        )
+        found = dict(zip(last, whole.documents, strict=True))
+        for chunk, other in zip(chunks, others, strict=True):
+            found.update(zip(chunk, other.documents, strict=True))
+        return ReadAnswer([found[key] for key in trip.documents], whole.pages, whole.measures)
+
+
+def _places(known: dict[A, int], asked: Sequence[A]) -> list[int]:
+    """The place of each in the answer; what is new gets one."""
+    return [known.setdefault(item, len(known)) for item in asked]
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # seen: a requester that left must not make the loop complain
 
 
 async def settled(asked: Awaitable[A]) -> A | RebuildingError:

@@ -13,19 +13,21 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from itertools import compress
+from typing import Any, Final, TypeAlias, TypeVar
 
-from gateway.consistency.operation import Found, OnTimeout, OperationConsistency, is_expired, is_met, is_parked
+from gateway.consistency.operation import Found, OnTimeout, OperationConsistency, is_expired, may_come
 from gateway.consistency.requirements import Aggregate, Required
 from gateway.consistency.wait import ChangeHub
-from gateway.engine.reader import BatchedReader, Vouched, settled
-from gateway.engine.served import ReadModels, Served, ServedTimeline
-from gateway.errors import ReadTooStaleError
+from gateway.engine.reader import BatchedReader, Number, Vouched, settled
+from gateway.engine.run import Answers, GivenAnswers
+from gateway.engine.served import NO_CLAIMS, Claims, ReadModels, Served, ServedTimeline
+from gateway.errors import ReadTooStaleError, TooComplexError
 from projections.declare import Projection
 from projections.errors import RebuildingError
 from projections.measure import Measure
 from projections.store.document import Document
-from projections.store.port import DocumentKey, Page
+from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery
 from projections.timeline import Timeline
 from schema.ids import global_id
 from schema.paging import Window
@@ -33,6 +35,9 @@ from schema.ports import Row, RowPage
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+MAX_PLAIN_ROWS: Final = 5_000
+"""Of an operation that the plain executor answers: it takes some 50 us for a row, and nothing else runs meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -56,31 +61,76 @@ class RequestRows:
     """Implements schema.ports.Rows for one request."""
 
     def __init__(
-        self, models: ReadModels, reader: BatchedReader, hub: ChangeHub, operation: OperationConsistency
+        self,
+        models: ReadModels,
+        reader: BatchedReader,
+        hub: ChangeHub,
+        operation: OperationConsistency,
+        claims: Claims = NO_CLAIMS,
     ) -> None:
+        """`claims` are the principal's: rows that row rules keep from it are not there."""
         self._models = models
         self._reader = reader
         self._hub = hub
         self._operation = operation
+        self._shown = 0
+        self.claims = claims
+        self.give_up: Callable[[Exception], None] | None = None
+        """Breaks off the operation, when it shows more rows than it may."""
+
+    def _count(self, rows: int) -> None:
+        """Counts what the plain executor is given: it makes an object of each, wherever it is shown."""
+        self._shown += rows
+        if self._shown > MAX_PLAIN_ROWS:
+            error = TooComplexError(f"the answer has more than {MAX_PLAIN_ROWS} rows, and is not compiled")
+            if self.give_up is not None:
+                self.give_up(error)
+            raise error
+
+    @property
+    def has_requirements(self) -> bool:
+        """Whether the request is required to see anything."""
+        return bool(self._operation.requirements)
+
+    async def read(
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery]
+    ) -> Answers:
+        """What a stage of a plan reads (engine/run.py), held against the request's token; in one trip when that is satisfied."""
+        concerned = [self._is_required(key) for key in documents]
+        rest = [key for key, is_concerned in zip(documents, concerned, strict=True) if not is_concerned]
+        whole = self._reader.read(rest, (), ())
+        asked = [
+            self._document(*self._place(key), self._reader.document(key)) for key in compress(documents, concerned)
+        ]
+        found = await asyncio.gather(
+            *asked, *map(self._page, pages), *map(self._number, measures), return_exceptions=True
+        )
+        answers: list[Any] = list(map(_answer, found))
+        others, required = iter((await whole).documents), iter(answers[: len(asked)])
+        return GivenAnswers(
+            [next(required) if is_concerned else next(others) for is_concerned in concerned],
+            answers[len(asked) : len(asked) + len(pages)],
+            answers[len(asked) + len(pages) :],
+        )
 
     def one(self, projection: Projection[Any, Any], key: str) -> Awaitable[Row | None]:
         """See schema.ports.Rows.one."""
         served = self._models.projections[projection.name]
-        return self._one(served, key, self._reader.document(served.key(key)))
+        return self._one(served, key, self._document(served, key, self._reader.document(served.key(key))))
 
     def page(
         self, projection: Projection[Any, Any], index: str, filters: Mapping[str, Any], window: Window
     ) -> Awaitable[RowPage]:
         """See schema.ports.Rows.page."""
         served = self._models.projections[projection.name]
-        query = served.page_query(index, filters, window)
-        show = partial(_rows, served)
+        query = served.page_query(projection.index(index), filters, window, self.claims)
+        show = partial(self._rows, served)
         return self._vouched(self._vouchers(served), lambda keys: self._reader.page(query, keys), show)
 
     def measure(self, projection: Projection[Any, Any], measure: Measure[Any], value: Any) -> Awaitable[Any]:
         """See schema.ports.Rows.measure."""
         served = self._models.projections[projection.name]
-        query = served.measure_query(measure, value)
+        query = served.measure_query(measure, value, self.claims)
         show = partial(served.number, measure)
         return self._vouched(self._vouchers(served), lambda keys: self._reader.measure(query, keys), show)
 
@@ -92,29 +142,66 @@ class RequestRows:
         """
         served = self._models.timelines[timeline.name]
         query = served.page_query(key, window)
+        vouchers = self._vouchers_of_timeline(served)
+        return self._vouched(vouchers, lambda keys: self._reader.page(query, keys), partial(_entries, served))
+
+    def _vouchers_of_timeline(self, served: ServedTimeline) -> list[_Voucher]:
         vouchers: list[_Voucher] = []
         for aggregate, required in self._operation.requirements.of.items():
             if served.is_fed_by(aggregate):
                 self._operation.unvouched(aggregate, required)
                 sibling = served.sibling(aggregate)
                 vouchers += [_Voucher(sibling, aggregate, required)] if sibling else []
-        return self._vouched(vouchers, lambda keys: self._reader.page(query, keys), partial(_entries, served))
+        return vouchers
 
     def _vouchers(self, served: Served) -> list[_Voucher]:
         required = self._operation.required_of_type(served.context, served.projection.aggregate)
         return [_Voucher(served, aggregate, wanted) for aggregate, wanted in required.items()]
 
-    async def _one(self, served: Served, key: str, asked: asyncio.Future[Document | None]) -> Row | None:
+    async def _one(self, served: Served, key: str, found: Awaitable[Document | None]) -> Row | None:
+        row = served.row(key, await found)
+        self._count(1)
+        hidden = (
+            row is not None and served.rule is not None and served.hides(getattr(row, served.rule.field), self.claims)
+        )
+        return None if hidden else row
+
+    async def _document(self, served: Served, key: str, asked: asyncio.Future[Document | None]) -> Document | None:
         aggregate = served.aggregate(key)
         required = self._operation.required(aggregate)
         if required is None:
-            return served.row(key, await asked)
+            return await asked
         voucher = _Voucher(served, aggregate, required)
         with self._must_see([voucher]):
             found = await self._seen(voucher, await settled(asked))
             if isinstance(found, RebuildingError):
                 raise found
-            return served.row(key, found)
+            return found
+
+    def _rows(self, served: Served, page: Page) -> RowPage:
+        self._count(len(page.rows))
+        rows = [(entry.member, served.row(entry.id, entry.document)) for entry in page.rows]
+        shown = [(member, row) for member, row in rows if row is not None]
+        return RowPage(shown, page.total, page.has_previous, page.has_next)
+
+    def _page(self, query: PageQuery) -> Awaitable[Page]:
+        vouchers = (
+            self._vouchers(self._models.projections[query.projection])
+            if query.timeline is None
+            else self._vouchers_of_timeline(self._models.timelines[query.projection])
+        )
+        return self._vouched(vouchers, lambda keys: self._reader.page(query, keys), _as_it_is)
+
+    def _number(self, query: MeasureQuery) -> Awaitable[Number]:
+        vouchers = self._vouchers(self._models.projections[query.projection])
+        return self._vouched(vouchers, lambda keys: self._reader.measure(query, keys), _as_it_is)
+
+    def _place(self, key: DocumentKey) -> tuple[Served, str]:
+        return self._models.projections[key.bucket.projection], key.id
+
+    def _is_required(self, key: DocumentKey) -> bool:
+        served, id = self._place(key)
+        return self._operation.required(served.aggregate(id)) is not None
 
     def _vouched(self, vouchers: Sequence[_Voucher], ask: _Ask[A], show: Callable[[A], R]) -> Awaitable[R]:
         """What is asked for, now and perhaps again: its vouchers are read before it, in the same trip."""
@@ -132,7 +219,7 @@ class RequestRows:
             is_late = isinstance(answer, RebuildingError)
             for voucher, check in zip(vouchers, checks, strict=True):
                 found = await settled(check)
-                is_late = is_late or _may_come(voucher.required, found)
+                is_late = is_late or may_come(voucher.required, found)
                 await self._seen(voucher, found)
             if is_late:
                 answer = await self._again(vouchers, ask)
@@ -141,28 +228,26 @@ class RequestRows:
             return show(answer)
 
     async def _again(self, vouchers: Sequence[_Voucher], ask: _Ask[A]) -> A | RebuildingError:
-        """The answer read again, and again as long as it is being rebuilt, until the wait ends; judged by its own vouchers."""
-        read: list[A | RebuildingError] = []
+        """The answer read again, and again as long as it is being rebuilt, until the wait ends.
+
+        What was read last is the answer, and is judged by its own vouchers, whatever was seen before: raises ReadTooStaleError.
+        """
+        read: list[tuple[A | RebuildingError, Sequence[Found]]] = []
 
         async def is_whole() -> bool:
             asked, checks = ask([voucher.key for voucher in vouchers])
-            read.append(await settled(asked))
-            found = [await settled(check) for check in checks]
-            if isinstance(read[-1], RebuildingError):
-                return False
-            for voucher, document in zip(vouchers, found, strict=True):
-                self._operation.judge(voucher.aggregate, voucher.required, document)
-            return True
+            answer = await settled(asked)
+            read.append((answer, [await settled(check) for check in checks]))
+            return not isinstance(answer, RebuildingError)
 
         began_s = time.perf_counter()
         may_wait = not all(is_expired(voucher.required) for voucher in vouchers)
         await self._hub.until_built(is_whole, self._operation.deadline_s if may_wait else 0)
         if len(read) > 1:
             self._operation.waited((time.perf_counter() - began_s) * 1000)
-        answer = read[-1]
-        if isinstance(answer, RebuildingError):
-            for voucher in vouchers:
-                self._judged(voucher, answer)
+        answer, documents = read[-1]
+        for voucher, document in zip(vouchers, documents, strict=True):
+            self._judged(voucher, answer if isinstance(answer, RebuildingError) else document)
         return answer
 
     @contextmanager
@@ -183,7 +268,7 @@ class RequestRows:
         One that is parked, or whose requirement has expired, is not waited for.
         """
         required = voucher.required
-        if _may_come(required, found):
+        if may_come(required, found):
             began_s = time.perf_counter()  # the loop's own clock may tick in whole milliseconds
             found = await self._hub.until(voucher.key, required, self._operation.deadline_s)
             self._operation.waited((time.perf_counter() - began_s) * 1000)
@@ -198,17 +283,18 @@ class RequestRows:
             raise ReadTooStaleError(f"{name} is at version {verdict.seen}, not yet at {voucher.required.version}")
 
 
-def _may_come(required: Required, found: Found) -> bool:
-    """Whether something is missing that is worth a wait."""
-    return not is_met(required, found) and not is_parked(found) and not is_expired(required)
+def _as_it_is(answer: A) -> A:
+    return answer
 
 
-def _rows(served: Served, page: Page) -> RowPage:
-    rows = [(entry.member, served.row(entry.id, entry.document)) for entry in page.rows]
-    shown = [(member, row) for member, row in rows if row is not None]
-    return RowPage(shown, page.total, page.has_previous, page.has_next)
+def _answer(found: Any) -> Any:
+    """A failure of one item is its answer; what is no failure of a read (a cancellation) is none."""
+    if isinstance(found, BaseException) and not isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _entries(served: ServedTimeline, page: Page) -> RowPage:
     rows = [(entry.member, served.entry(entry)) for entry in page.rows]
-    return RowPage(rows, page.total, page.has_previous, page.has_next)
+    shown: list[tuple[bytes, Any]] = [(member, entry) for member, entry in rows if entry is not None]
+    return RowPage(shown, page.total, page.has_previous, page.has_next)

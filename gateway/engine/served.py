@@ -5,119 +5,115 @@ Invariants: pure; a row is immutable; what does not decode to its declaration is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from enum import Enum
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, TypeAlias
 
 from gateway.consistency.requirements import Aggregate
 from gateway.engine.reader import Number
+from gateway.engine.stored import StoredEntry, StoredRow, StoredType, stored_type
 from gateway.errors import UnreadableDocumentError
-from projections.declare import Projection, View
+from projections.declare import Index, Projection
 from projections.errors import WireError
 from projections.measure import Measure
 from projections.shape import struct_fields, unwrap
 from projections.store.document import Document
-from projections.store.keys import Bucket, bucket_of, filter_text, sort_value
+from projections.store.keys import NO_VALUE, Bucket, bucket_of, filter_text, sort_value
 from projections.store.port import DocumentKey, MeasureQuery, PageQuery, PageRow
 from projections.timeline import Happening, Timeline
-from projections.wire import Codec
-from schema.activity import Activity, Lineage
-from schema.ids import global_id
+from schema.marks import RowRule
 from schema.model import Graph
 from schema.paging import Window
 
+Claims: TypeAlias = Mapping[str, str]
+"""What is known of the principal that row rules compare with."""
+NO_CLAIMS: Final[Claims] = {}
 _EXACT: Final = Context(prec=28)
 """A total is a whole number of 63 bits: 19 digits."""
 
 
-class StoredRow:
-    """An entity as read (schema.ports.Row). Attributes that it does not have are the view's."""
-
-    __slots__ = ("_headrace_entity", "_headrace_view", "id", "key", "version")
-
-    def __init__(self, entity: str, key: str, version: int, view: View) -> None:
-        self.id = global_id(entity, key)
-        self.key = key
-        self.version = version
-        self._headrace_entity = entity  # no field of a view begins with an underscore (schema/model/fields.py)
-        self._headrace_view = view
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._headrace_view, name)
-
-    @staticmethod
-    def is_of(source: object, entity: str) -> bool:
-        """Whether something is a row of that entity."""
-        return isinstance(source, StoredRow) and source._headrace_entity == entity
-
-
-def attribute(source: Any, name: str) -> Any:
-    """How a stored field is resolved: the source's attribute, an Enum as its value."""
-    value = getattr(source, name)
-    return value.value if isinstance(value, Enum) else value
-
-
 class Served:
-    """One projection as the gateway reads it: its entity, the context that owns its aggregates, codec and buckets."""
+    """One projection as the gateway reads it: its entity, the context that owns its aggregates, how views are stored, buckets."""
 
-    def __init__(self, projection: Projection[Any, Any], entity: str, context: str, buckets: int) -> None:
+    def __init__(
+        self,
+        projection: Projection[Any, Any],
+        entity: str,
+        context: str,
+        stored: StoredType,
+        buckets: int,
+        rule: RowRule | None = None,
+    ) -> None:
         self.projection = projection
         self.entity = entity
         self.context = context
         self.buckets = buckets
-        self.codec: Codec[View] = Codec(projection.view)
+        self.rule = rule
+        self._stored = stored
         self._fields = struct_fields(projection.view, where=projection.name)
+        self._buckets = [Bucket(projection.name, projection.version, number) for number in range(buckets)]
 
     def key(self, id: str) -> DocumentKey:
         """Where the document of an aggregate is."""
-        number = bucket_of(id, self.buckets)
-        return DocumentKey(Bucket(self.projection.name, self.projection.version, number), id)
+        return DocumentKey(self._buckets[bucket_of(id, self.buckets)], id)
+
+    def keys(self, ids: Iterable[str]) -> list[DocumentKey]:
+        """Where the documents of several are."""
+        if self.buckets > 1:
+            return [self.key(id) for id in ids]
+        [bucket] = self._buckets
+        return [DocumentKey(bucket, id) for id in ids]
 
     def aggregate(self, id: str) -> Aggregate:
         """The aggregate's name in tokens."""
         return Aggregate(self.context, self.projection.aggregate, id)
 
     def row(self, key: str, document: Document | None) -> StoredRow | None:
-        """The row that a document shows. Raises UnreadableDocumentError."""
+        """The row that a document shows; what of it cannot be read is told when it is asked for."""
         if document is None or document.view is None:
             return None
-        try:
-            view = self.codec.decode(document.view)
-        except (msgspec.DecodeError, WireError) as fault:
-            raise UnreadableDocumentError(
-                f"{self.entity}:{key} is stored in another shape than it is declared"
-            ) from fault
-        return StoredRow(self.entity, key, document.version, view)
+        return StoredRow(self._stored, self.entity, key, document.version, document.view)
 
-    def page_query(self, index_name: str, filters: Mapping[str, Any], window: Window) -> PageQuery:
-        """The store's query for a window of an index."""
-        index = self.projection.index(index_name)
-        values = tuple(filter_text(filters.get(name)) for name in index.fields)
+    def filter_text(self, name: str, value: Any, claims: Claims) -> str:
+        """A filter's value as a part of a key. That of the row rule's field is the principal's claim, and nobody else's rows are
+        listed: a value that differs from it, or a claim that is missing, names no list.
+        """
+        text = filter_text(value)
+        if self.rule is None or name != self.rule.field:
+            return text
+        claim = claims.get(self.rule.claim)
+        own = NO_VALUE if claim is None else filter_text(claim)
+        return own if value is None or text == own else NO_VALUE
+
+    def hides(self, value: Any, claims: Claims) -> bool:
+        """Whether the row rule keeps from the principal a row with that value in the rule's field."""
+        if self.rule is None:
+            return False
+        claim = claims.get(self.rule.claim)
+        return claim is None or value is None or filter_text(value) != filter_text(claim)
+
+    def page_query(
+        self, index: Index[Any], filters: Mapping[str, Any], window: Window, claims: Claims = NO_CLAIMS
+    ) -> PageQuery:
+        """The store's query for a window of an index, as far as the principal may see it."""
+        projection, text = self.projection, self.filter_text
+        values = tuple([text(name, filters.get(name), claims) for name in index.fields])
+        limit, after, before, backward = window.limit, window.after, window.before, window.backward
         return PageQuery(
-            projection=self.projection.name,
-            generation=self.projection.version,
-            buckets=self.buckets,
-            index=index.name,
-            values=values,
-            limit=window.limit,
-            descending=index.descending,
-            after=window.after,
-            before=window.before,
-            backward=window.backward,
-        )
+            projection.name, projection.version, self.buckets, index.name, values,
+            limit, index.descending, after, before, backward,
+        )  # fmt: skip
 
-    def measure_query(self, measure: Measure[Any], value: Any) -> MeasureQuery:
-        """The store's query for a measure of one value of what it is kept by."""
+    def measure_query(self, measure: Measure[Any], value: Any, claims: Claims = NO_CLAIMS) -> MeasureQuery:
+        """The store's query for a measure of one value of what it is kept by, as far as the principal may see it."""
+        by = measure.by if isinstance(measure.by, str) else ""
         return MeasureQuery(
             projection=self.projection.name,
             generation=self.projection.version,
             buckets=self.buckets,
             measure=measure.name,
-            value=filter_text(value),
+            value=self.filter_text(by, value, claims),
             extreme=(1 if measure.kind == "largest" else -1) if measure.is_extreme else 0,
         )
 
@@ -145,7 +141,7 @@ class ServedTimeline:
     def __init__(self, timeline: Timeline[Any], buckets: int, projections: Mapping[str, Served]) -> None:
         self.timeline = timeline
         self.buckets = buckets
-        self._codec = Codec(Happening)
+        self._stored = StoredType(Happening, {}, {})
         self._by_type: dict[tuple[str, str], list[Served]] = {}
         for served in projections.values():
             self._by_type.setdefault((served.context, served.projection.aggregate), []).append(served)
@@ -156,7 +152,7 @@ class ServedTimeline:
             projection=self.timeline.name,
             generation=self.timeline.version,
             buckets=self.buckets,
-            index="",
+            index_name="",
             values=(),
             limit=window.limit,
             descending=True,
@@ -177,22 +173,11 @@ class ServedTimeline:
                 return served
         return None
 
-    def entry(self, row: PageRow) -> Activity:
-        """The entry that a row of a page shows. Raises UnreadableDocumentError."""
-        try:
-            found = self._codec.decode(row.document.view if row.document and row.document.view else b"")
-        except (msgspec.DecodeError, WireError) as fault:
-            raise UnreadableDocumentError(
-                f"an entry of the timeline {self.timeline.name!r} is stored in another shape than it is declared"
-            ) from fault
-        return Activity(
-            what=found.what,
-            when=found.at,
-            type=found.type,
-            subject=found.subject,
-            correlation_id=found.correlation_id,
-            lineage=Lineage(topic=found.topic, partition=found.partition, offset=found.offset, event_id=found.event_id),
-        )
+    def entry(self, row: PageRow) -> StoredEntry | None:
+        """The entry that a row of a page shows, which reads as an Activity."""
+        if row.document is None or row.document.view is None:
+            return None
+        return StoredEntry(self._stored, f"an entry of the timeline {self.timeline.name!r}", row.document.view)
 
 
 @dataclass(frozen=True)
@@ -223,7 +208,9 @@ class ReadModels:
 def read_models(graph: Graph, buckets: int) -> ReadModels:
     """What a graph reads, each in so many buckets."""
     projections = {
-        model.projection.name: Served(model.projection, name, model.owner, buckets)
+        model.projection.name: Served(
+            model.projection, name, model.owner, stored_type(graph, model), buckets, model.rows
+        )
         for name, model in graph.entities.items()
         if model.projection is not None
     }

@@ -6,15 +6,25 @@ Invariants: the body is bounded while it streams; whatever is not a request rais
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
 
 import msgspec
-from starlette.requests import Request
+from starlette.types import Receive
 
 from gateway.errors import MalformedRequestError
 
 MAX_BODY_BYTES: Final = 256 * 1024
 _CHARSET: Final = re.compile(r'charset\s*=\s*"?([^";\s]+)', re.IGNORECASE)
+_JSON: Final = b"application/json"
+
+Headers: TypeAlias = Mapping[bytes, bytes]
+"""By name in lower case, as ASGI has them."""
+
+
+class ClientGoneError(Exception):
+    """The client went away before its request was whole; nobody is there to be answered."""
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, rename={"operation_name": "operationName"}):
@@ -29,14 +39,16 @@ class GraphQLRequest(msgspec.Struct, frozen=True, rename={"operation_name": "ope
 _decoder: Final = msgspec.json.Decoder(GraphQLRequest)
 
 
-async def read_request(request: Request) -> GraphQLRequest:
-    """The parameters of a GET or POST. Raises MalformedRequestError."""
-    if request.method in ("GET", "HEAD"):
-        return _from_query(request)
-    _check_content_type(request)
-    body = await _body(request)
+async def from_body(headers: Headers, receive: Receive) -> GraphQLRequest:
+    """The parameters of a POST. Raises MalformedRequestError, ClientGoneError."""
+    if headers.get(b"content-type") != _JSON:
+        _check_content_type(headers)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise MalformedRequestError("send the body without a content encoding", status=415)
+    body = await _body(headers, receive)
     try:
-        return _decoder.decode(body)
+        asked = _decoder.decode(body)
+        return asked if asked.operation_name != "" else msgspec.structs.replace(asked, operation_name=None)
     except msgspec.ValidationError as fault:
         raise MalformedRequestError(f"not a GraphQL request: {fault}") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -45,8 +57,14 @@ async def read_request(request: Request) -> GraphQLRequest:
         raise MalformedRequestError("the body is nested too deeply") from None
 
 
-def _from_query(request: Request) -> GraphQLRequest:
-    parameters = request.query_params
+def query_parameters(query_string: bytes) -> Mapping[str, str]:
+    """The parameters in a URL; of one that is there more than once, the last."""
+    found = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
+    return {name: values[-1] for name, values in found.items()}
+
+
+def from_query(parameters: Mapping[str, str]) -> GraphQLRequest:
+    """The parameters of a GET. Raises MalformedRequestError."""
     query = parameters.get("query")
     if query is None:
         raise MalformedRequestError("the parameter query is missing")
@@ -67,28 +85,31 @@ def _json_parameter(text: str | None, name: str) -> dict[str, Any] | None:
         raise MalformedRequestError(f"the parameter {name} is not a JSON object") from None
 
 
-def _check_content_type(request: Request) -> None:
-    content_type = request.headers.get("content-type", "")
+def _check_content_type(headers: Headers) -> None:
+    content_type = headers.get(b"content-type", b"").decode("latin-1")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MalformedRequestError("send application/json", status=415)
     charset = _CHARSET.search(content_type)
     if charset and charset.group(1).lower() not in ("utf-8", "utf8"):
         raise MalformedRequestError("send UTF-8", status=415)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise MalformedRequestError("send the body without a content encoding", status=415)
 
 
-async def _body(request: Request) -> bytes:
-    too_large = MalformedRequestError(f"the body is larger than {MAX_BODY_BYTES} bytes", status=413)
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:12]) > MAX_BODY_BYTES:
-        raise too_large
+async def _body(headers: Headers, receive: Receive) -> bytes:
+    too_large = f"the body is larger than {MAX_BODY_BYTES} bytes"
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
+        raise MalformedRequestError(too_large, status=413)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise too_large
+            raise MalformedRequestError(too_large, status=413)
         chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return chunk if len(chunks) == 1 else b"".join(chunks)

@@ -108,6 +108,15 @@ async def test_operations_are_chosen_by_name(client: Client) -> None:
     assert (await client.ask(two, operationName="B"))["data"] == {"customer": {"key": "c-1"}}
 
 
+async def test_an_empty_name_is_none(client: Client) -> None:
+    for query in ("{ __typename }", "query A { __typename }"):
+        assert await client.ask(query, operationName="") == {"data": {"__typename": "Query"}}
+        found = await client.http.get("/graphql", params={"query": query, "operationName": ""})
+        assert found.json() == {"data": {"__typename": "Query"}}
+    two = "query A { __typename } query B { __typename }"
+    assert (await client.ask(two, operationName=""))["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
 @pytest.mark.parametrize("variables", [{}, {"id": None}, {"id": []}, {"id": {"a": 1}}, {"id": True}, {"id": 1.5}])
 async def test_variables_that_do_not_fit(client: Client, variables: dict[str, Any]) -> None:
     answer = await client.ask("query($id: ID!) { order(id: $id) { key } }", variables)

@@ -183,15 +183,24 @@ async def test_a_total_that_an_int_cannot_show_is_an_error(store: CountingStore)
     assert answer["errors"][0]["extensions"]["code"] == "UNREADABLE_DOCUMENT"
 
 
-async def test_an_entry_that_is_not_one_fails_its_page_alone(client: Client, store: CountingStore) -> None:
-    append = Append("c-1", "e-9", member(DAY_ONE, "e-9"), b'{"what": 7}')
+@pytest.mark.parametrize(
+    ("entry", "path"),
+    [(b'{"what": 7}', ["customer", "activity", "nodes", 3, "what"]), (b"[", ["customer", "activity", "nodes", 3])],
+)
+async def test_an_entry_that_is_not_one_fails_where_it_is_shown(
+    client: Client, store: CountingStore, entry: bytes, path: list[Any]
+) -> None:
+    append = Append("c-1", "e-9", member(DAY_ONE, "e-9"), entry)
     outcome = await store.apply(
         BucketChange(Bucket("activity", activity.version, 0), appends=[append], timeline_bound=9)
     )
     assert isinstance(outcome, Applied)
-    answer = await client.ask('{ customer(id: "c-1") { name activity { totalCount } } orders { totalCount } }')
-    assert answer["errors"][0]["extensions"]["code"] == "UNREADABLE_DOCUMENT"
-    assert answer["data"]["orders"] == {"totalCount": 3}
+    answer = await client.ask('{ customer(id: "c-1") { name activity { nodes { what } } } orders { totalCount } }')
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["path"]) == ("UNREADABLE_DOCUMENT", path)
+    assert answer["data"] == {"customer": None, "orders": {"totalCount": 3}}
+    counted = await client.data('{ customer(id: "c-1") { activity { totalCount edges { cursor } } } }')
+    assert counted["customer"]["activity"]["totalCount"] == 4, "nothing of the entry was asked for"
 
 
 # -- under a token ----------------------------------------------------------------------------------------------------

@@ -80,3 +80,30 @@ async def test_a_trip_that_fails_is_told_to_everybody_who_asked(store: Trips) ->
         for asked in (number, check):
             with pytest.raises(StoreUnavailableError):
                 await settled(asked)
+
+
+class Stuck(MemoryStore):
+    """Answers nobody before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = asyncio.Event()
+
+    async def read(
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
+        await self.let_go.wait()
+        return await super().read(documents, pages, measures)
+
+
+async def test_each_trip_that_takes_too_long_has_an_error_of_its_own() -> None:
+    store = Stuck()
+    failed: list[StoreUnavailableError] = []
+    async with asyncio.TaskGroup() as tasks:
+        reader = BatchedReader(store, tasks, deadline_s=0.01)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="in time") as caught:
+                await reader.document(key("o-1"))
+            failed.append(caught.value)
+        store.let_go.set()
+    assert failed[0] is not failed[1]

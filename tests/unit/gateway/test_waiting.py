@@ -16,7 +16,7 @@ from projections.contexts.orders import OrderStatus, order_docs
 from projections.errors import StoreUnavailableError
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import Notice
+from projections.store.port import DocumentKey, MeasureQuery, Notice, PageQuery, ReadAnswer
 from tests.serving import Client, gateway, put
 from tests.shop_views import customer, fill, order
 
@@ -208,6 +208,91 @@ async def test_bad_tokens_and_policies_are_coded_errors(client: Client, consiste
     answer = await client.ask(READ, extensions={"consistency": consistency})
     assert answer["errors"][0]["extensions"]["code"] == "BAD_TOKEN"
     assert "data" not in answer
+
+
+@pytest.mark.parametrize(
+    ("consistency", "message"),
+    [
+        ({"onTimeout": "s3cr3t"}, "extensions.consistency.onTimeout does not fit: expected STALE or ERROR"),
+        (
+            {"maxWaitMs": "s3cr3t"},
+            "extensions.consistency.maxWaitMs does not fit: expected a whole number of milliseconds",
+        ),
+        ({"after": ["s3cr3t"]}, "extensions.consistency.after does not fit: expected a token"),
+        ({"s3cr3t": 1}, "it is an object of after, maxWaitMs, onTimeout"),
+        ({"s3cr3t - at `$.after`": 1}, "it is an object of after, maxWaitMs, onTimeout"),
+        ("s3cr3t", "it is an object of after, maxWaitMs, onTimeout"),
+    ],
+)
+async def test_a_policy_that_does_not_fit_is_told_by_its_place(client: Client, consistency: Any, message: str) -> None:
+    answer = await client.ask(READ, extensions={"consistency": consistency})
+    assert message in answer["errors"][0]["message"]
+    assert "s3cr3t" not in str(answer)
+
+
+class Behind(WatchedStore):
+    """Where the order is at version 2, except for those who read lists or measures: to them it is as it was before, for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: ReadAnswer | None = None
+
+    async def catch_up(self) -> None:
+        asked = [DocumentKey(Bucket("orders", order_docs.version, 0), "o-1")]
+        self.before = await super().read(asked, [], [])
+        await put(self, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)
+
+    async def read(
+        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
+    ) -> ReadAnswer:
+        found = await super().read(documents, pages, measures)
+        return found._replace(documents=self.before.documents) if self.before and (pages or measures) else found
+
+
+@pytest.mark.parametrize("query", [LIST, '{ revenue(day: "2026-01-02") }'])
+async def test_the_read_that_is_answered_from_is_the_one_that_is_judged(query: str) -> None:
+    store = Behind()
+    await fill(store)
+    await store.catch_up()
+    async with gateway(store) as client:
+        stale = await read(client, query, token(2), maxWaitMs=2000)
+        error = await read(client, query, token(2), maxWaitMs=2000, onTimeout="ERROR")
+    assert "errors" not in stale
+    assert [error["extensions"]["code"] for error in error["errors"]] == ["READ_TOO_STALE"]
+    for answer in (stale, error):
+        found = answer["extensions"]["consistency"]
+        assert found["unmet"] == [{"id": "order/o-1", "version": 2, "seen": 1, "reason": "LAG"}]
+
+
+@pytest.mark.parametrize("query", [LIST, '{ revenue(day: "2026-01-02") }'])
+async def test_what_was_read_before_the_one_that_is_answered_from_is_not_held_against_it(
+    query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait, "RECHECK_S", 0.01)
+    store = Behind()
+    await fill(store)
+    await store.catch_up()
+    orders = store.buckets[Bucket("orders", order_docs.version, 0)]
+    orders.is_built = False
+    slept = wait.ChangeHub.until_built
+
+    async def until_built(hub: wait.ChangeHub, again: Any, deadline_s: float) -> None:
+        reads: list[bool] = []
+
+        async def watched() -> bool:
+            reads.append(await again())
+            if len(reads) == 2:
+                orders.is_built, store.before = True, None
+            return reads[-1]
+
+        await slept(hub, watched, deadline_s)
+        assert reads == [False, False, True]
+
+    monkeypatch.setattr(wait.ChangeHub, "until_built", until_built)
+    async with gateway(store) as client, asyncio.timeout(5):
+        answer = await read(client, query, token(2), maxWaitMs=2000, onTimeout="ERROR")
+    assert "errors" not in answer
+    assert answer["extensions"]["consistency"]["satisfied"]
 
 
 async def test_the_cap_bounds_what_a_client_may_ask_for(store: MemoryStore) -> None:

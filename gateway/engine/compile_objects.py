@@ -1,0 +1,294 @@
+"""Compiles what is selected of entities, of the parts in them, and of connections.
+
+Invariants: every object gets a type of its own for exactly its selection; an edge is compiled with what it leads to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
+
+from gateway.engine.arguments import Arguments
+from gateway.engine.compile_entries import compile_entry
+from gateway.engine.drafts import Draft, Nulls, Slot
+from gateway.engine.errors import NotCompiledError
+from gateway.engine.fetches import Listed, One
+from gateway.engine.numbers import Measured, shower
+from gateway.engine.objects import Child, Computed, ObjectPlan
+from gateway.engine.pages import IndexPaged, Of, Paged, PagePart, TimelinePaged
+from gateway.engine.plan import Stop
+from gateway.engine.run import Edge
+from gateway.engine.select import Selector
+from gateway.engine.served import ReadModels, Served
+from gateway.engine.shapes import In, out_struct
+from projections.declare import Index
+from projections.shape import struct_fields, unwrap
+from projections.timeline import Timeline
+from schema.declare import Computed as ComputedDeclaration
+from schema.declare import Many
+from schema.model import FieldModel, Graph, Kind, ObjectModel
+from schema.model.graph import camel
+from schema.per_key import Measured as MeasuredDeclaration
+from schema.per_key import Timed
+
+_NULLS_OF_ROWS: Final = Nulls(field=False, item=False)
+
+
+class ObjectCompiler:
+    """What is compiled of one operation: `children` by type of object, `stops`, and the `claims` that row rules go by."""
+
+    def __init__(self, schema: GraphQLSchema, graph: Graph, models: ReadModels, selector: Selector) -> None:
+        self._schema = schema
+        self._graph = graph
+        self._models = models
+        self._selector = selector
+        self.children: dict[type[Any], Sequence[Child]] = {}
+        self.stops: list[Stop] = []
+        self.claims: dict[str, None] = {}
+
+    def stop(self, path: str, reads: str, trip: int) -> None:
+        """Notes a read."""
+        self.stops.append(Stop(path, reads, trip))
+
+    def served(self, entity: str) -> Served:
+        """The read model of an entity. Raises NotCompiledError."""
+        projection = self._graph.objects[entity].projection
+        if projection is None:
+            raise NotCompiledError(f"{entity} is a part")
+        return self.read_model(projection.name)
+
+    def read_model(self, projection: str) -> Served:
+        """How a projection is read; notes the claim that its row rule goes by, for whatever is read of it."""
+        served = self._models.projections[projection]
+        if served.rule is not None:
+            self.claims.setdefault(served.rule.claim)
+        return served
+
+    def entity(self, name: str, nodes: Sequence[FieldNode], path: str, trip: int) -> ObjectPlan:
+        """How an entity is shown that is selected below a field; what it leads to is read in that trip."""
+        model = self._graph.objects[name]
+        draft = Draft(In(model.view), prefix=f"{name}:")
+        draft.hidden = self._hidden(draft.read, model)
+        self._fill(draft, model, nodes, path, trip)
+        plan = draft.finish(self.children)
+        assert isinstance(plan, ObjectPlan)  # noqa: S101 - a draft with a prefix is one
+        return plan
+
+    def connection(
+        self,
+        attribute: str,
+        target: str,
+        index: Index[Any],
+        via: str | None,
+        arguments: Arguments,
+        nodes: Sequence[FieldNode],
+        path: str,
+        trip: int,
+    ) -> Edge:
+        """A page of an index."""
+        served = self.served(target)
+        self.stop(path, f"page of {served.projection.name}.{index.name} with its documents", trip)
+        names = [(name, camel(name)) for name in index.fields]
+        part = self._page_part(f"{target}Connection", target, nodes, path, trip + 1)
+        return IndexPaged(attribute, arguments, part, served, index, names, via)
+
+    # -- entities and parts
+
+    def _hidden(self, read: In, model: ObjectModel) -> Callable[[Any, Mapping[str, str]], bool] | None:
+        """Whether the row rule, if there is one, keeps an object that was decoded from a principal."""
+        rule, served = model.rows, self.served(model.name)
+        if rule is None:
+            return None
+        attribute = read.leaf(rule.field, unwrap(struct_fields(model.view, where=model.name)[rule.field]))
+        return lambda found, claims: served.hides(getattr(found, attribute), claims)
+
+    def _fill(self, draft: Draft, model: ObjectModel, nodes: Sequence[FieldNode], path: str, trip: int) -> None:
+        fields = {field.graphql_name: field for field in model.fields.values()}
+        for response, selected in self._selector.below(model.name, nodes).items():
+            name = selected[0].name.value
+            if name == "__typename":
+                draft.add(Slot(response, draft.read.own(response), selected, constant=model.name))
+            elif name in fields:
+                self._field(draft, model, fields[name], response, selected, f"{path}.{response}", trip)
+            else:
+                derived = {"id": draft.ids, "key": draft.keys, "version": draft.versions}[name]
+                derived.append(draft.add(Slot(response, draft.read.own(response), selected)))
+
+    def _field(
+        self,
+        draft: Draft,
+        model: ObjectModel,
+        field: FieldModel,
+        response: str,
+        nodes: Sequence[FieldNode],
+        path: str,
+        trip: int,
+    ) -> None:
+        match field.kind:
+            case Kind.STORED if _is_renamed(field.type.item):
+                self._computed(draft, field, response, nodes, [field.name], _itself)
+            case Kind.STORED:
+                draft.add(Slot(response, draft.read.leaf(field.name, field.type), nodes))
+            case Kind.NESTED:
+                self._nested(draft, field, response, nodes, path, trip)
+            case Kind.COMPUTED:
+                declaration = field.declaration
+                assert isinstance(declaration, ComputedDeclaration)  # noqa: S101 - the kind says so
+                self._computed(draft, field, response, nodes, declaration.needs, declaration.fn)
+            case Kind.ONE:
+                self._one(draft, model, field, response, nodes, path, trip)
+            case Kind.MANY | Kind.MEASURE | Kind.TIMELINE:
+                self._by_key(draft, model, field, response, nodes, path, trip)
+            case Kind.CODE:
+                raise NotCompiledError(f"{model.name}.{field.graphql_name} has Python code")
+
+    def _nested(
+        self, draft: Draft, field: FieldModel, response: str, nodes: Sequence[FieldNode], path: str, trip: int
+    ) -> None:
+        source, read = draft.read.part(field.name)
+        part = Draft(read)
+        self._fill(part, self._graph.objects[field.target or ""], nodes, path, trip)
+        nulls = Nulls(field.type.nullable, field.type.item_nullable if field.type.is_list else None)
+        draft.add(
+            Slot(response, source, nodes, nulls, part=part, part_name=field.name, is_list=field.type.is_list)
+        )  # fmt: skip
+
+    def _computed(
+        self,
+        draft: Draft,
+        field: FieldModel,
+        response: str,
+        nodes: Sequence[FieldNode],
+        needs: Sequence[str],
+        fn: Callable[..., Any],
+    ) -> None:
+        reads = [draft.read.raw(name) for name in needs]
+        show = shower(field.type)
+        source = draft.read.own(response)
+        draft.add(Slot(response, source, nodes, computed=lambda at: Computed(at, fn, reads, show)))
+
+    def _one(
+        self,
+        draft: Draft,
+        model: ObjectModel,
+        field: FieldModel,
+        response: str,
+        nodes: Sequence[FieldNode],
+        path: str,
+        trip: int,
+    ) -> None:
+        via, target = field.via or "", field.target or ""
+        annotation = struct_fields(model.view, where=model.name)[via]
+        source = draft.read.leaf(via, unwrap(annotation))
+        self.stop(path, f"documents of {self.served(target).projection.name}", trip)
+        plan, served = self.entity(target, nodes, path, trip + 1), self.served(target)
+        draft.add(Slot(response, source, nodes, Nulls(field=True), edge=lambda at: One(at, served, plan)))
+
+    def _by_key(
+        self,
+        draft: Draft,
+        model: ObjectModel,
+        field: FieldModel,
+        response: str,
+        nodes: Sequence[FieldNode],
+        path: str,
+        trip: int,
+    ) -> None:
+        """What is read by the entity's own key, which stands in the attribute until then."""
+        declaration, name = field.declaration, field.graphql_name
+        nulls = Nulls(field=False)
+        if isinstance(declaration, MeasuredDeclaration):
+            edge = self._measure(declaration, field, path, trip)
+            nulls = Nulls(field=field.type.nullable)
+        elif isinstance(declaration, Timed):
+            edge = self._timeline(declaration.timeline, self._arguments(model, field, nodes), nodes, path, trip)
+        elif isinstance(declaration, Many) and field.connection:
+            arguments, index, via, target = (
+                self._arguments(model, field, nodes),
+                declaration.index,
+                field.via,
+                field.target,
+            )
+            paged = self.connection("", target or "", index, via, arguments, nodes, path, trip)
+            edge = paged
+        elif isinstance(declaration, Many):
+            served = self.served(field.target or "")
+            self.stop(path, f"rows of {served.projection.name}.{declaration.index.name} with their documents", trip)
+            plan = self.entity(field.target or "", nodes, path, trip + 1)
+            edge = Listed("", served, declaration.index, field.via or "", declaration.limit, name, plan)
+            nulls = _NULLS_OF_ROWS
+        else:
+            raise NotCompiledError(f"{name} is not declared as an edge")
+        source = draft.read.own(response)
+        draft.key_edges.append(draft.add(Slot(response, source, nodes, nulls, edge=lambda at: _placed(edge, at))))
+
+    def _measure(self, declaration: MeasuredDeclaration, field: FieldModel, path: str, trip: int) -> Edge:
+        self.stop(path, f"measure {declaration.measure.name} of {declaration.projection.name}", trip)
+        served = self.read_model(declaration.projection.name)
+        return Measured("", served, declaration.measure, field.type, field.graphql_name, shower(field.type))
+
+    def _arguments(self, model: ObjectModel, field: FieldModel, nodes: Sequence[FieldNode]) -> Arguments:
+        kind = self._schema.type_map[model.name]
+        if not isinstance(kind, GraphQLObjectType):
+            raise NotCompiledError(f"{model.name} is not an object")
+        return Arguments(nodes[0], kind.fields[field.graphql_name].args)
+
+    # -- connections
+
+    def _page_part(self, type_name: str, row: str, nodes: Sequence[FieldNode], path: str, trip: int) -> PagePart:
+        """A connection, an edge or a pageInfo: their fields differ, what is said of them does not."""
+        selected = self._selector.below(type_name, nodes)
+        shows: list[tuple[Of, Any]] = []
+        children: list[Child] = []
+        for place, (response, below) in enumerate(selected.items()):
+            of, below_path = Of(below[0].name.value), f"{path}.{response}"
+            what: Any = None
+            if of is Of.TYPENAME:
+                what = type_name
+            elif of is Of.EDGES:
+                what = self._page_part(f"{row}Edge", row, below, below_path, trip)
+            elif of is Of.PAGE_INFO:
+                what = self._page_part("PageInfo", row, below, below_path, trip)
+            elif of in (Of.NODES, Of.NODE):
+                what = self._row(row, below, below_path, trip)
+            shows.append((of, what))
+            if of in (Of.EDGES, Of.NODES, Of.NODE):
+                children.append(
+                    Child(f"f{place}", response, nullable=False, item_nullable=None if of is Of.NODE else False, nodes=below)
+                )  # fmt: skip
+        out = out_struct(tuple(selected))
+        self.children[out] = children
+        return PagePart(out, shows)
+
+    def _row(self, row: str, nodes: Sequence[FieldNode], path: str, trip: int) -> ObjectPlan:
+        if row in self._graph.objects:
+            return self.entity(row, nodes, path, trip)
+        return compile_entry(self._selector, self.children, nodes)
+
+    # -- timelines
+
+    def _timeline(
+        self, timeline: Timeline[Any], arguments: Arguments, nodes: Sequence[FieldNode], path: str, trip: int
+    ) -> Paged:
+        self.stop(path, f"page of the timeline {timeline.name}", trip)
+        part = self._page_part("ActivityConnection", "Activity", nodes, path, trip + 1)
+        return TimelinePaged("", arguments, part, self._models.timelines[timeline.name])
+
+
+def _is_renamed(kind: type[Any]) -> bool:
+    """Whether it is an enum that is stored by other words than it is shown by."""
+    return issubclass(kind, Enum) and any(member.name != member.value for member in kind)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _placed(edge: Any, attribute: str) -> Edge:
+    """An edge that now knows its attribute."""
+    edge.attribute = attribute
+    placed: Edge = edge
+    return placed

@@ -1,0 +1,228 @@
+"""The engine: an operation in, bytes out; compiled once per choice of flags, and shared by those who ask the same in one tick.
+
+Invariants: an answer is never older than its question: what is shared is joined before its first read is sent; an operation that
+is not compiled, or whose plan is broken by what it meets, is left to the plain executor, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from graphql import GraphQLSchema
+
+from gateway.access.fields import Access, FieldPolicy
+from gateway.engine.arguments import Variables
+from gateway.engine.compile import Compiler
+from gateway.engine.documents import Operation
+from gateway.engine.errors import NotCompiledError, PlanBrokenError
+from gateway.engine.failures import Mender
+from gateway.engine.plan import Plan
+from gateway.engine.reader import BatchedReader
+from gateway.engine.rows import RequestRows
+from gateway.engine.run import MAX_NODES, Read, too_large
+from gateway.engine.select import Selector, flag_names
+from gateway.engine.served import Claims, ReadModels
+from gateway.engine.sizes import shown_objects
+from gateway.engine.told import field_error
+from schema.model import Graph
+from schema.ports import Principal
+
+log = logging.getLogger(__name__)
+
+MAX_VARIANTS: Final = 16
+"""Plans per operation that are kept, one for each choice of flags; for another the oldest goes. To make one takes some 2 ms, which
+is less than the plain executor takes for most operations.
+"""
+TYPE_BYTES: Final = 5_000
+"""What a plan takes for each kind of object in it: two types of 2 KB, a decoder, an edge."""
+LOG_EVERY_S: Final = 1.0
+"""How often it is told at most that plans were left for the plain executor."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_NULL: Final = b"null"
+
+Key: TypeAlias = tuple[Plan, bytes, tuple[str | None, ...]]
+"""A plan, its variables, and what of the principal it goes by."""
+
+
+class Data(NamedTuple):
+    """An answer: `data` as JSON, and errors in the order of their fields."""
+
+    data: bytes
+    errors: list[dict[str, Any]]
+
+
+class _AbandonedError(Exception):
+    """Whoever ran what others share went away before it was done."""
+
+
+@dataclass(eq=False)
+class Variants:
+    """What the engine keeps with an operation: by what its flags are its plans, or why there is none, and what it takes."""
+
+    flags: tuple[str, ...]
+    access: dict[tuple[Any, ...], Access] = field(default_factory=dict[tuple[Any, ...], Access])
+    plans: dict[tuple[bool, ...], Plan | NotCompiledError] = field(default_factory=dict[tuple[bool, ...], Any])
+
+
+class Engine:
+    """Runs compiled operations. One per process; made and used on one loop.
+
+    `counts` say how many operations were answered (`compiled`), not compiled (`plain`), met something their plan cannot answer
+    (`broken`), and were answered by another's run (`shared`).
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        graph: Graph,
+        models: ReadModels,
+        reader: BatchedReader,
+        *,
+        max_nodes: int = MAX_NODES,
+    ) -> None:
+        self._schema = schema
+        self._policy = FieldPolicy(schema, graph)
+        self._compiler = Compiler(schema, graph, models)
+        self._reader = reader
+        self._max_nodes = max_nodes
+        self._loop = asyncio.get_running_loop()
+        self._log_due_s = 0.0
+        self._starting: dict[Key, asyncio.Future[Data]] = {}
+        self.counts: Counter[str] = Counter()
+
+    def plan(self, operation: Operation, variables: Variables) -> Plan:
+        """The plan for these variables, compiled when it is not kept. Raises NotCompiledError, PlanBrokenError."""
+        variants = operation.plans or _variants(operation)
+        flags = tuple([variables.get(name) for name in variants.flags]) if variants.flags else ()
+        found = variants.plans.get(flags)  # type: ignore[arg-type]  # what is not a bool is in no key
+        if found is None:
+            found = self._compile(operation, variants, flags)
+        if isinstance(found, NotCompiledError):
+            raise found
+        return found
+
+    def check(self, operation: Operation, variables: Variables, principal: Principal) -> None:
+        """Raises ForbiddenError for a field that is not for this principal, whoever would answer it."""
+        variants = operation.plans or _variants(operation)
+        flags = tuple([variables.get(name) for name in variants.flags]) if variants.flags else ()
+        access = variants.access.get(flags)
+        if access is None:
+            choice = {name: flag for name, flag in zip(variants.flags, flags, strict=True) if isinstance(flag, bool)}
+            selector = Selector(self._schema, operation.document.fragments, choice)
+            access = Access(self._policy.needs(operation.node, selector))
+            if len(variants.access) >= MAX_VARIANTS:
+                del variants.access[next(iter(variants.access))]
+            variants.access[flags] = access
+        access.check(principal)
+
+    async def answer(self, operation: Operation, variables: Variables, rows: RequestRows) -> Data | None:
+        """The answer, or None when the plain executor is to give it. Raises TooComplexError.
+
+        What the request is required to see is read through its `rows`; without a requirement the answer may be shared.
+        """
+        try:
+            plan = self.plan(operation, variables)
+            if rows.has_requirements:
+                answer = await self._run(plan, variables, rows.claims, rows.read)
+            else:
+                answer = await self._shared(plan, variables, rows.claims)
+        except NotCompiledError:
+            self.counts["plain"] += 1
+            return None
+        except PlanBrokenError as reason:
+            self.counts["broken"] += 1
+            if self._loop.time() >= self._log_due_s:
+                self._log_due_s = self._loop.time() + LOG_EVERY_S
+                log.warning("plans were left for the plain executor, %s by now: %s", self.counts["broken"], reason)
+            return None
+        self.counts["compiled"] += 1
+        return answer
+
+    def flag_names(self, operation: Operation) -> Sequence[str]:
+        """The variables that @skip and @include in an operation go by."""
+        return _variants(operation).flags
+
+    def told(self, operation: Operation, variables: Variables) -> dict[str, Any]:
+        """The plan as JSON, or why there is none."""
+        try:
+            plan = self.plan(operation, variables)
+        except (NotCompiledError, PlanBrokenError) as reason:
+            return {"compiled": False, "because": str(reason)}
+        return {
+            "compiled": True,
+            "roundTrips": plan.round_trips,
+            "cost": operation.cost.of(variables),
+            "stops": plan.told(),
+        }
+
+    async def _shared(self, plan: Plan, variables: Variables, claims: Claims) -> Data:
+        """Runs it, or has the answer of the same operation of this tick."""
+        key = plan, _encode(variables), tuple([claims.get(name) for name in plan.claims])
+        while (running := self._starting.get(key)) is not None:
+            try:
+                answer = await asyncio.shield(running)
+            except _AbandonedError:
+                continue
+            self.counts["shared"] += 1
+            return answer
+        loop = self._loop
+        if not self._starting:
+            loop.call_soon(self._starting.clear)  # before the read that this run asks for is sent
+        running = self._starting[key] = loop.create_future()
+        try:
+            answer = await self._run(plan, variables, claims, self._reader.read)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                running.set_exception(error)
+            else:
+                running.set_exception(_AbandonedError())
+            running.exception()  # seen: there may be nobody who shares it
+            raise
+        running.set_result(answer)
+        return answer
+
+    async def _run(self, plan: Plan, variables: Variables, claims: Claims, read: Read) -> Data:
+        root, run = plan.begin(variables, claims, self._max_nodes)
+        await run.through(read)
+        if run.shown > self._max_nodes and shown_objects(root, plan.children) > self._max_nodes:
+            raise too_large(self._max_nodes)
+        if not run.has_failed:
+            return Data(_encode(root), [])
+        return _mended(plan, root)
+
+    def _compile(self, operation: Operation, variants: Variants, flags: tuple[Any, ...]) -> Plan | NotCompiledError:
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise PlanBrokenError("a condition that is not true or false")
+        choice: Mapping[str, bool] = dict(zip(variants.flags, flags, strict=True))
+        found: Plan | NotCompiledError
+        try:
+            found = self._compiler.compile(operation.node, operation.document.fragments, choice)
+        except NotCompiledError as reason:
+            found = reason
+        if len(variants.plans) >= MAX_VARIANTS:
+            del variants.plans[next(iter(variants.plans))]  # the oldest
+        elif isinstance(found, Plan):
+            operation.document.grew(len(found.children) * TYPE_BYTES)
+        variants.plans[flags] = found
+        return found
+
+
+def _variants(operation: Operation) -> Variants:
+    found: Variants | None = operation.plans
+    if found is None:
+        found = operation.plans = Variants(flag_names(operation.node, operation.document.fragments))
+    return found
+
+
+def _mended(plan: Plan, root: Any) -> Data:
+    mender = Mender(plan.children)
+    data = mender.data(root)
+    errors = [field_error(*problem) for problem in mender.problems]
+    return Data(_NULL if data is None else _encode(data), errors)
