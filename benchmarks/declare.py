@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,6 +45,25 @@ def at_least(limit: float) -> Bound:
 
 
 @dataclass(frozen=True)
+class Together:
+    """What measures several benchmarks in one run, so that they share servers, data and rounds.
+
+    Args:
+        name: what its plot is named after.
+        run: as `Benchmark.run`, for those that are chosen, by id; the figures of each by its id.
+        draw: the plot as SVG, of the figures by id; None when there is nothing to draw.
+        versions: of what its figures depend on, beside machine.versions.
+        within_s: all of them.
+    """
+
+    name: str
+    run: Callable[[Sequence[str]], Awaitable[Mapping[str, Figures]]] = field(repr=False)
+    draw: Callable[[Mapping[str, Figures]], str | None] = field(repr=False)
+    versions: Callable[[], Mapping[str, str]] = field(repr=False)
+    within_s: float = 300.0
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One line of the catalog.
 
@@ -53,14 +72,14 @@ class Benchmark:
         bar: the figure to reach, in words.
         bounds: the same for the judge, by figure.
         run: measures; starts what it needs on loopback and leaves nothing behind, also when cancelled. Raises
-            BrokenRunError, or whatever its servers raise.
-        within_s: it is cancelled, and has failed, when it takes longer.
+            BrokenRunError, or whatever its servers raise. Or what measures it with others.
+        within_s: it is cancelled, and has failed, when it takes longer; a Together has its own bound.
     """
 
     id: str
     bar: str
     bounds: Mapping[str, Bound]
-    run: Callable[[], Awaitable[Figures]] = field(repr=False)
+    run: Callable[[], Awaitable[Figures]] | Together = field(repr=False)
     within_s: float = 300.0
 
     def __post_init__(self) -> None:

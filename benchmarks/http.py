@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,15 +16,16 @@ from urllib.parse import urlsplit
 from benchmarks.errors import BrokenRunError
 
 ANSWER_WITHIN_S: Final = 20.0
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Connection:
     """Made by `connected`; not for concurrent requests."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, path: str) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str) -> None:
         self._reader = reader
         self._writer = writer
-        self._head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: "
+        self._head = head
 
     async def post(self, body: bytes) -> bytes:
         """The body of an answer of status 200. Raises BrokenRunError for another one, OSError, TimeoutError."""
@@ -43,13 +44,21 @@ class Connection:
             raise BrokenRunError("the gateway closed a connection that was in use") from None
 
 
+def head(url: str, headers: Mapping[str, str]) -> str:
+    """The head of a POST of JSON to `http://host:port/path`, up to the length of its body."""
+    parts = urlsplit(url)
+    named = {"Host": parts.netloc, "Content-Type": "application/json", **headers}
+    lines = [f"POST {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items()), "Content-Length: "]
+    return "\r\n".join(lines)
+
+
 @asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[Connection]:
-    """A connection for POSTs to `http://host:port/path`. Raises OSError."""
+async def connected(url: str, headers: Mapping[str, str] = NO_HEADERS) -> AsyncGenerator[Connection]:
+    """A connection for POSTs to `http://host:port/path`, with more headers when some are given. Raises OSError."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        yield Connection(reader, writer, parts.netloc, parts.path)
+        yield Connection(reader, writer, head(url, headers))
     finally:
         writer.close()
         with contextlib.suppress(OSError):

@@ -44,17 +44,19 @@ def cpu_us(pid: int) -> float | None:
 
     By the scheduler's own count of its living threads; where there is none, in steps of 10 ms.
     """
-    threads_ns: list[int] = []
-    for count in (_PROC / str(pid) / "task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):  # a thread that ends just now
-            threads_ns.append(int(count.read_text().split()[0]))
-    if threads_ns:
+    if threads_ns := _scheduled(pid, 0):
         return sum(threads_ns) / 1000
     try:
         fields = _stat(pid)
     except OSError:
         return None
     return (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
+
+
+def core_wait_us(pid: int) -> float | None:
+    """Microseconds for which the living threads of a process could have run, and others had the core. None: nobody counts it."""
+    threads_ns = _scheduled(pid, 1)
+    return sum(threads_ns) / 1000 if threads_ns else None
 
 
 class CpuMeter:
@@ -77,6 +79,15 @@ class CpuMeter:
     def _count(self, sign: int) -> None:
         for name, pid in self._processes.items():
             self._used_us[name] += sign * (cpu_us(pid) or 0.0)
+
+
+def _scheduled(pid: int, field: int) -> list[int]:
+    """Nanoseconds of each thread: of running (0), or of waiting for a core (1)."""
+    found: list[int] = []
+    for count in (_PROC / str(pid) / "task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that ends just now
+            found.append(int(count.read_text().split()[field]))
+    return found
 
 
 def _stat(pid: int) -> list[str]:

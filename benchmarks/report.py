@@ -1,4 +1,4 @@
-"""What is left of a run: a table for people, and one JSON file per benchmark for programs.
+"""What is left of a run: a table for people, one JSON file per benchmark for programs, and plots.
 
 Invariants: a file is whole or absent; it says what was measured in this run, never in an earlier one.
 """
@@ -18,9 +18,15 @@ def result_path(folder: Path, id: str) -> Path:
     return folder / f"{id}.json"
 
 
-def forget(folder: Path, id: str) -> None:
+def plot_path(folder: Path, name: str) -> Path:
+    """Where the plot of benchmarks that are measured together is."""
+    return folder / f"{name}.svg"
+
+
+def forget(*paths: Path) -> None:
     """Removes what an earlier run left, so that a run that fails leaves nothing to be taken for its own."""
-    result_path(folder, id).unlink(missing_ok=True)
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def write(folder: Path, outcome: Outcome, machine: Mapping[str, Any], versions: Mapping[str, str]) -> Path:
@@ -33,12 +39,23 @@ def write(folder: Path, outcome: Outcome, machine: Mapping[str, Any], versions: 
         "machine": machine,
         "versions": versions,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = result_path(folder, outcome.benchmark.id)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    _write(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return path
+
+
+def write_plot(folder: Path, name: str, svg: str) -> Path:
+    """Writes a plot. Raises OSError."""
+    path = plot_path(folder, name)
+    _write(path, svg)
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def table(outcomes: list[Outcome]) -> str:

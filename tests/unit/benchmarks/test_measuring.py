@@ -3,7 +3,9 @@
 import asyncio
 import os
 import random
+import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,7 +17,7 @@ from benchmarks.http import connected
 from benchmarks.load import side_by_side
 from benchmarks.machine import LOAD_CORE, SERVER_CORE, cores, pinned
 from benchmarks.measure import median_call_us, quantile, spread
-from benchmarks.processes import CpuMeter, cpu_us, descendants, running_module
+from benchmarks.processes import CpuMeter, core_wait_us, cpu_us, descendants, running_module
 from benchmarks.token_wait import figures, read_registered
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -188,3 +190,19 @@ def test_the_ratio_is_of_the_p99s() -> None:
     assert found["alone_p99_ratio"] == 2.5
     assert found["alone_request_p99_ms"] == 20
     assert found["alone_produce_consume_p50_ms"] == 2
+
+
+@linux
+def test_waiting_for_a_core_that_another_process_has_is_counted() -> None:
+    before = core_wait_us(os.getpid())
+    if before is None:
+        pytest.skip("this kernel does not count it")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            with pinned({0: SERVER_CORE, busy.pid: SERVER_CORE}):
+                deadline_s = time.monotonic() + 10
+                while (core_wait_us(os.getpid()) or 0) < before + 5_000:
+                    assert time.monotonic() < deadline_s
+        finally:
+            busy.kill()
+    assert core_wait_us(busy.pid) is None

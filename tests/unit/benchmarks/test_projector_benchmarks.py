@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import growth, projector_rate, row_size, visible
+from benchmarks import growth, projector_rate, row_size
 from benchmarks.measure import Pace
+from benchmarks.own_share import Round, Stamps
 from benchmarks.sink import documents
+from benchmarks.stages import Stages
 from benchmarks.stored import PROJECTIONS
 from benchmarks.workload import EVENT_BYTES, ids, order_events, runs, stored_events
 from projections.record import Decoded, Record
@@ -71,16 +73,45 @@ def test_ratios_are_of_one_round_and_figures_are_medians() -> None:
 
 
 def test_the_share_is_between_arrival_and_notice() -> None:
-    stamps = visible.Stamps({"a": 1.0, "b": 1.0}, {"a": 1.001, "b": 1.003}, {"a": 1.005, "b": 1.002})
-    told = stamps.figures()
-    assert told["own_share_p99_ms"] == pytest.approx(4)
-    assert told["own_share_p50_ms"] == 0
-    assert told["produce_visible_at_half_load_p99_ms"] == pytest.approx(5)
+    stamps = Stamps(
+        sent={"a": 1.0, "b": 1.0},
+        arrived={"a": 1.001, "b": 1.003},
+        fetched={"a": 1.002, "b": 1.001},
+        visible={"a": 1.005, "b": 1.002},
+    )
+    told = stamps.shares_ms()
+    assert told["own_share"] == pytest.approx([4, 0])
+    assert told["own_fetch"] == pytest.approx([1, 0])
+    assert told["own_behind_fetch"] == pytest.approx([3, 1])
+    assert told["produce_visible_at_half_load"] == pytest.approx([5, 2])
+    assert told["produce_consume_at_half_load"] == pytest.approx([1, 3])
+
+
+def test_times_of_a_round_are_found_by_partition_and_offset() -> None:
+    found = Round(Stamps(), [["a", "b"], [], ["c"]], [1, 5, 0], 0.0, {})
+    assert found.by_id([[0.0, 1.0, 2.0, 9.0], [], [3.0]]) == {"a": 1.0, "b": 2.0, "c": 3.0}
+
+
+def test_stages_are_told_for_the_records_of_a_round() -> None:
+    stages = Stages(
+        fetched=[(1.0, 2, {0: 1, 1: 1}), (2.0, 2, {1: 3})],
+        asked=[(1.001, 2), (2.001, 1), (2.002, 1)],
+        changed=[(1.002, 2), (2.004, 2)],
+        answered=[(1.003, 2), (2.008, 2)],
+    )
+    assert stages.fetched_s(2) == [[1.0], [1.0, 2.0, 2.0]]
+    told = stages.shares_ms(skipped=2)
+    assert told["own_decode"] == pytest.approx([1, 2])
+    assert told["own_fold"] == pytest.approx([3, 2])
+    assert told["own_apply"] == pytest.approx([4, 4])
+    assert stages.shares_ms(skipped=4) == {}
+    stages.answered.pop()
+    assert stages.shares_ms(skipped=0) == {}
 
 
 RUNS = {
     "projector_rate.rate": projector_rate.benchmark.bounds,
-    "visible.own_share": ["own_share_p99_ms"],
+    "own_share.own_share": ["own_share_p99_ms", "own_fetch_p99_ms", "own_apply_p99_ms", "sustained_events_per_s"],
     "row_size.bytes_per_row": row_size.benchmark.bounds,
     "growth.growth": growth.benchmark.bounds,
 }

@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.catalog import BENCHMARKS
-from benchmarks.declare import Benchmark, Bound, Figures, Outcome, at_least, at_most
+from benchmarks.declare import Benchmark, Bound, Figures, Outcome, Together, at_least, at_most
 from benchmarks.errors import BrokenRunError, UnknownBenchmarkError
 from benchmarks.report import result_path, table
 from benchmarks.run import choose, measure, run
@@ -141,13 +141,55 @@ def test_a_run_is_bounded_in_time_and_may_clean_up() -> None:
 
     endless = Benchmark(id="P6", bar="", bounds={"a": at_most(1)}, run=forever, within_s=0.01)
     with pytest.raises(BrokenRunError, match=r"longer than 0\.01 s"):
-        measure(endless)
+        measure([endless])
     assert cleaned
 
 
 def test_a_benchmarks_own_timeout_is_its_own() -> None:
     with pytest.raises(TimeoutError):
-        measure(benchmark(TimeoutError("the server")))
+        measure([benchmark(TimeoutError("the server"))])
+
+
+def together(found: dict[str, Figures] | Exception, asked: list[list[str]]) -> Together:
+    async def run(ids: Sequence[str]) -> Mapping[str, Figures]:
+        asked.append(list(ids))
+        if isinstance(found, Exception):
+            raise found
+        return {id: found[id] for id in ids}
+
+    return Together("both", run, draw=lambda figures: f"<{','.join(figures)}>", versions=lambda: {"node": "20"})
+
+
+def in_one_run(both: Together, *ids: str) -> list[Benchmark]:
+    return [Benchmark(id=id, bar="", bounds={"a": at_most(1)}, run=both) for id in ids]
+
+
+def test_benchmarks_that_belong_together_are_one_run(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+    p1, p2 = in_one_run(together({"P1": {"a": 1}, "P2": {"a": 2}}, asked), "P1", "P2")
+    heard = Heard()
+    assert heard.run(p1, benchmark({"a_us": 1, "b": 3}), p2, folder=tmp_path) == 1
+    assert asked == [["P1", "P2"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["P1.json", "P2.json", "P6.json", "both.svg"]
+    files = {id: json.loads((tmp_path / f"{id}.json").read_text()) for id in ("P1", "P2", "P6")}
+    assert {id: file["met"] for id, file in files.items()} == {"P1": True, "P2": False, "P6": True}
+    assert {id: file["versions"].get("node") for id, file in files.items()} == {"P1": "20", "P2": "20", "P6": None}
+    assert (tmp_path / "both.svg").read_text() == "<P1,P2>"
+    assert heard.run(p2, folder=tmp_path) == 1
+    assert asked[1:] == [["P2"]]
+    assert (tmp_path / "both.svg").read_text() == "<P2>"
+
+
+@pytest.mark.parametrize("found", [BrokenRunError("the answers differ"), {"P1": {"a": 1.0}, "P2": {"a": float("nan")}}])
+def test_one_run_that_fails_leaves_nothing_of_any_of_its_benchmarks(
+    tmp_path: Path, found: dict[str, Figures] | Exception
+) -> None:
+    for name in ("P1.json", "P2.json", "both.svg"):
+        (tmp_path / name).write_text("of yesterday")
+    heard = Heard()
+    assert heard.run(*in_one_run(together(found, []), "P1", "P2"), folder=tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert heard.said == []
 
 
 def test_only_chooses_in_the_catalogs_order() -> None:
@@ -169,7 +211,7 @@ def test_an_unknown_id_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> N
         main(["--only", "P6,NOPE"])
     assert stopped.value.code == 2
     said = capsys.readouterr()
-    assert "no such benchmark: NOPE; there are P4, P5, P6, P7, P8" in said.err
+    assert f"no such benchmark: NOPE; there are {', '.join(found.id for found in BENCHMARKS)}" in said.err
     assert said.out == ""
 
 
@@ -188,7 +230,7 @@ def test_the_command_line_lists_the_catalog() -> None:
 def test_the_catalog_has_every_id_once() -> None:
     ids = [found.id for found in BENCHMARKS]
     assert len({id.upper() for id in ids}) == len(ids)
-    assert {"P4", "P5", "P6", "P7", "P8"} <= set(ids)
+    assert {"P1", "P2", "P2b", "P3", "P4", "P5", "P6", "P7", "P8"} <= set(ids)
 
 
 def test_results_are_not_kept_in_the_history() -> None:
