@@ -5,7 +5,7 @@
 #   make test-redis       the store on Redis 7 and Redis 8 themselves; needs Debian's apt, installs nothing
 #   make check            linters, type checkers, layers, the suite
 #   make bench            the benchmarks; ONLY=P1,P2 some of them
-#   make chaos            everything under faults: the figures D5 to D8 and R2; ONLY=D5 SEED=7 EVENTS=20000 KILLS=10
+#   make chaos            everything under faults: the figures D5 to D8, R2 and EQ; ONLY=D5 SEED=7 EVENTS=20000 KILLS=10
 #   make up / make down   the same as `run` on Apache Kafka, Redis and PostgreSQL, with docker compose
 #   make fmt              formats and sorts imports
 #   make lock             pins the requirements anew (needs uv)
@@ -55,7 +55,7 @@ lint: $(DEV_STAMP)
 bench: $(RUN_STAMP)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-CHAOS := ONLY SEED EVENTS KILLS REBALANCES STALLS FAILOVERS EMPTIES BROKEN BROKERS WORKERS PARTITIONS BUCKETS SEEDS JOBS
+CHAOS := ONLY SEED EVENTS KILLS REBALANCES STALLS FAILOVERS EMPTIES BROKEN BROKERS WORKERS PARTITIONS BUCKETS SEEDS JOBS OPERATIONS
 chaos: $(DEV_STAMP)
 	@$(foreach name,$(CHAOS),$(if $($(name)),$(name)=$($(name)))) $(BIN)/python -m tests.chaos
 

@@ -76,6 +76,7 @@ def gateway(port: int, redis_address: str, services: Mapping[str, str]) -> Part:
         "HEADRACE_REDIS_URL": redis_address,
         "HEADRACE_SERVICES": ",".join(f"{context}={url}" for context, url in services.items()),
         "HEADRACE_TOKEN_KEYS": _token_key(),
+        "HEADRACE_SHOW_PLANS": "1",
     }
     launch = _python(
         ["-m", "gateway", "serve"],

@@ -73,7 +73,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_adopters_tree_without_the_shop_composes(adopted: Path) -> None:
     codes, output, errors = gateway_commands("schema --write", "check", cwd=adopted)
     assert (codes, errors) == ([0, 0], "")
-    assert output.splitlines()[0] == "1 entities, 2 queries, 2 commands: they fit"
+    assert output.splitlines()[0] == "1 entity, 2 queries, 2 commands: they fit"
     sdl = (adopted / "schema" / "schema.graphql").read_text(encoding="utf-8")
     assert "type Ticket implements Node" in sdl
     assert "Order" not in sdl

@@ -71,6 +71,6 @@ def test_fields_of_json_are_on_the_page(heading: str, structs: list[type[Any]]) 
 
 def test_what_surrounds_them_is_told() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert '{"parked": [...], "loose": [...]}' in text
+    assert '{"parked": [...], "loose": [...], "more": 0}' in text
     assert '{"parked": ..., "records": [...]}' in text
-    assert (fields(Listing), fields(Shown)) == (["parked", "loose"], ["parked", "records"])
+    assert (fields(Listing), fields(Shown)) == (["parked", "loose", "more"], ["parked", "records"])

@@ -12,7 +12,7 @@ _ORDER_FIELDS = """
   lines { number quantity amount discount tax product { key sku title } }
   payments { key version status amount captured refunded authorizedAt }
   shipments { key version status carrier lineNumbers createdAt dispatchedAt deliveredAt }"""
-_CUSTOMERS = f"""query($after: String) {{ customers(first: 25, after: $after) {{
+_CUSTOMERS = f"""query($after: String) {{ customers(first: 10, after: $after) {{
   totalCount pageInfo {{ hasNextPage endCursor }}
   nodes {{ key id version name email segment nation since
     orders(first: 10) {{ totalCount pageInfo {{ hasNextPage endCursor }} nodes {{ {_ORDER_FIELDS} }} }} }} }} }}"""
