@@ -84,6 +84,8 @@ class EmbeddedCluster:
         until(lambda: id in replica.ask("CLUSTER", "NODES"), what="the replica's knowledge of its master")
         until(lambda: _took(replica, "CLUSTER", "REPLICATE", id), what="the replica's consent")
         until(lambda: replica.ask("INFO", "replication").get("master_link_status") == "up", what="its first copy")
+        # It takes over those slots of its master that it knows of, and hears of them later than of the master.
+        until(lambda: _slots_known(replica) == SLOTS, what="the replica's knowledge of all slots")
         return replica
 
     def start(self) -> Self:
@@ -119,3 +121,8 @@ class EmbeddedCluster:
 
 def _info(member: ClusterMember) -> dict[str, str]:
     return dict(line.split(":", 1) for line in member.ask("CLUSTER", "INFO").decode().splitlines() if line)
+
+
+def _slots_known(member: ClusterMember) -> int:
+    """How many slots a member knows an owner of."""
+    return sum(high - low + 1 for low, high, *_ in member.ask("CLUSTER", "SLOTS"))
