@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -147,13 +148,40 @@ class _Run:
 
 
 async def _until_shown(client: httpx.AsyncClient, order: str) -> None:
-    """Wait until the gateway's read models have the order, so that the query that is printed has an answer."""
-    body = {"query": "query Shown($id: ID!) { order(id: $id) { id } }", "variables": {"id": order}}
+    """Wait until the query that is printed has a whole answer and no read model is being built any more."""
+    body = {"query": _EXAMPLE.format(order=order)}
     deadline = time.monotonic() + _SHOWN_WITHIN_S
-    while not ((await client.post("/graphql", json=body)).json().get("data") or {}).get("order"):
+    while not (
+        is_whole((await client.post("/graphql", json=body)).json()) and is_built((await client.get("/readyz")).json())
+    ):
         if time.monotonic() > deadline:
             raise SeedError(f"{order} was accepted, but is not shown after {_SHOWN_WITHIN_S:.0f} s")
         await asyncio.sleep(_POLL_S)
+
+
+def is_whole(answer: Mapping[str, Any]) -> bool:
+    """Whether the answer to the printed query, about an order that is completed, has what each context knows of it."""
+    order = (answer.get("data") or {}).get("order")
+    if not order or answer.get("errors") or order["status"] != "COMPLETED":
+        return False
+    delivered = {
+        number
+        for shipment in order["shipments"]
+        if shipment["status"] == "DELIVERED"
+        for number in shipment["lineNumbers"]
+    }
+    return (
+        order["customer"] is not None
+        and all(line["product"] is not None for line in order["lines"])
+        and any(payment["status"] == "CAPTURED" for payment in order["payments"])
+        and delivered == {line["number"] for line in order["lines"]}
+    )
+
+
+def is_built(readiness: Mapping[str, Any]) -> bool:
+    """Whether the gateway that says so (`/readyz`) is ready, and none of its read models is being built."""
+    projections = readiness.get("projections") or {}
+    return bool(projections) and not any(state["rebuilding"] for state in projections.values())
 
 
 def _await_port(port: int) -> None:
