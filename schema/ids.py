@@ -7,14 +7,21 @@ malformed is told by what an id looks like, and never by its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final
 
 from schema.errors import BadIdError
 
 MAX_KEY_CHARACTERS: Final = 255
+MAX_IDS: Final = 100
 _KEY: Final = re.compile(r"(?!\.{1,2}\Z)[^\x00-\x20\x7f-\xa0\ud800-\udfff]{1,255}\Z")
 """Neither `.` nor `..`: a key is a segment of a path."""
+
+
+def check_count(ids: Sequence[str]) -> None:
+    """Raises BadIdError for more ids than may be asked for at once."""
+    if len(ids) > MAX_IDS:
+        raise BadIdError(f"at most {MAX_IDS} ids")
 
 
 def global_id(type_name: str, key: str) -> str:

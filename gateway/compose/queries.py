@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 import strawberry
 
@@ -18,13 +18,11 @@ from gateway.compose.types import TypeBuilder
 from projections.shape import FieldType
 from schema.declare import Find, Get, Metadata
 from schema.errors import BadInputError
-from schema.ids import key_of, parse_id
+from schema.ids import check_count, key_of, parse_id
 from schema.model import Graph, RootModel
 from schema.model.graph import camel
 from schema.per_key import Measured
 from schema.receipt import Node
-
-MAX_NODES: Final = 100
 
 
 def query_fields(graph: Graph, types: TypeBuilder) -> dict[str, Any]:
@@ -109,8 +107,7 @@ def _nodes(graph: Graph) -> Any:
     read = _by_id(graph)
 
     def resolve(root: Any, info: Any, ids: list[str]) -> list[Any]:
-        if len(ids) > MAX_NODES:
-            raise BadInputError(f"at most {MAX_NODES} ids")
+        check_count(ids)
         return [_or_error(read, info, id) for id in ids]
 
     return strawberry.field(

@@ -33,14 +33,13 @@ from gateway.engine.select import Flags, Fragments, Selector
 from gateway.engine.served import ReadModels
 from gateway.engine.shapes import out_struct
 from schema.declare import Find, Get
-from schema.errors import BadIdError, BadInputError
-from schema.ids import key_of
+from schema.errors import BadIdError
+from schema.ids import check_count, key_of
 from schema.model import Graph, RootModel
 from schema.model.graph import camel
 from schema.per_key import Measured as MeasuredDeclaration
 
 QUERY: Final = "Query"
-MAX_NODES: Final = 100
 Value = Callable[[Run], Any]
 
 
@@ -134,10 +133,8 @@ class _Operation:
             self._edges.append((attribute, One(attribute, self._objects.served(root.target), plan)))
         elif isinstance(declaration, Find):
             self._values.append(lambda _: None)
-            edge = self._objects.connection(
-                attribute, root.target, declaration.index, None, arguments, nodes, response, 1
-            )
-            self._edges.append((attribute, edge))
+            edge = self._objects.connection(root.target, declaration.index, None, arguments, nodes, response, 1)
+            self._edges.append((attribute, edge(attribute)))
         else:
             self._measured(attribute, response, arguments, root, declaration)
 
@@ -160,7 +157,11 @@ def _ids(arguments: Arguments) -> Value:
 
     def value(run: Run) -> Any:
         ids = arguments.read(run.variables)["ids"]
-        return run.failed(BadInputError(f"at most {MAX_NODES} ids")) if len(ids) > MAX_NODES else ids
+        try:
+            check_count(ids)
+        except BadIdError as error:
+            return run.failed(error)
+        return ids
 
     return value
 

@@ -5,7 +5,7 @@ Invariants: as for entities (compile_objects.py); `lineage` is an object of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from graphql import FieldNode
@@ -14,7 +14,6 @@ from gateway.engine.drafts import Draft, Slot
 from gateway.engine.objects import Child, Grouped, ObjectPlan
 from gateway.engine.select import Selector
 from gateway.engine.shapes import In, out_struct, picker
-from projections.shape import struct_fields, unwrap
 from projections.timeline import Happening
 
 _ACTIVITY: Final = {
@@ -33,24 +32,22 @@ def compile_entry(
 ) -> ObjectPlan:
     """An entry of a timeline."""
     draft = Draft(In(Happening), prefix="")
-    types = struct_fields(Happening, where=Happening.__name__)
     for response, selected in selector.below("Activity", nodes).items():
         name = selected[0].name.value
         if name == "__typename":
             draft.add(Slot(response, draft.read.own(response), selected, constant="Activity"))
         elif name == "lineage":
-            grouped = _lineage(selector, draft.read, types, selected)
+            grouped = _lineage(selector, draft.read, selected)
             source = draft.read.own(response)
             draft.add(Slot(response, source, selected, grouped=grouped))
         else:
-            stored = _ACTIVITY[name]
-            draft.add(Slot(response, draft.read.leaf(stored, unwrap(types[stored])), selected))
+            draft.add(Slot(response, draft.read.own_leaf(_ACTIVITY[name]), selected))
     plan = draft.finish(children)
     assert isinstance(plan, ObjectPlan)  # noqa: S101 - a draft with a prefix is one
     return plan
 
 
-def _lineage(selector: Selector, read: In, types: Mapping[str, Any], nodes: Sequence[FieldNode]) -> Any:
+def _lineage(selector: Selector, read: In, nodes: Sequence[FieldNode]) -> Any:
     selected = selector.below("Lineage", nodes)
     sources: list[str] = []
     constants: list[tuple[str, str]] = []
@@ -60,6 +57,6 @@ def _lineage(selector: Selector, read: In, types: Mapping[str, Any], nodes: Sequ
             constants.append((f"f{len(sources)}", "Lineage"))
             sources.append(read.own(response))
         else:
-            sources.append(read.leaf(_LINEAGE[name], unwrap(types[_LINEAGE[name]])))
+            sources.append(read.own_leaf(_LINEAGE[name]))
     out, pick = out_struct(tuple(selected)), picker(tuple(sources))
     return lambda at: Grouped(at, out, pick, constants)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from graphql import FieldNode, GraphQLObjectType, GraphQLSchema
 
@@ -18,14 +18,13 @@ from gateway.engine.errors import NotCompiledError
 from gateway.engine.fetches import Listed, One
 from gateway.engine.numbers import Measured, shower
 from gateway.engine.objects import Child, Computed, ObjectPlan
-from gateway.engine.pages import IndexPaged, Of, Paged, PagePart, TimelinePaged
+from gateway.engine.pages import IndexPaged, Of, PagePart, TimelinePaged
 from gateway.engine.plan import Stop
 from gateway.engine.run import Edge
 from gateway.engine.select import Selector
 from gateway.engine.served import ReadModels, Served
-from gateway.engine.shapes import In, out_struct
+from gateway.engine.shapes import In, itself, out_struct
 from projections.declare import Index
-from projections.shape import struct_fields, unwrap
 from projections.timeline import Timeline
 from schema.declare import Computed as ComputedDeclaration
 from schema.declare import Many
@@ -34,7 +33,22 @@ from schema.model.graph import camel
 from schema.per_key import Measured as MeasuredDeclaration
 from schema.per_key import Timed
 
+EdgeAt: TypeAlias = Callable[[str], Edge]
+"""An edge, once it is known which attribute it fills."""
+
 _NULLS_OF_ROWS: Final = Nulls(field=False, item=False)
+
+
+class _Selected(NamedTuple):
+    """A field where it is selected: in which draft of which type, where in the answer; what it leads to is read in that trip."""
+
+    draft: Draft
+    model: ObjectModel
+    field: FieldModel
+    response: str
+    nodes: Sequence[FieldNode]
+    path: str
+    trip: int
 
 
 class ObjectCompiler:
@@ -79,7 +93,6 @@ class ObjectCompiler:
 
     def connection(
         self,
-        attribute: str,
         target: str,
         index: Index[Any],
         via: str | None,
@@ -87,13 +100,13 @@ class ObjectCompiler:
         nodes: Sequence[FieldNode],
         path: str,
         trip: int,
-    ) -> Edge:
+    ) -> EdgeAt:
         """A page of an index."""
         served = self.served(target)
         self.stop(path, f"page of {served.projection.name}.{index.name} with its documents", trip)
         names = [(name, camel(name)) for name in index.fields]
         part = self._page_part(f"{target}Connection", target, nodes, path, trip + 1)
-        return IndexPaged(attribute, arguments, part, served, index, names, via)
+        return lambda at: IndexPaged(at, arguments, part, served, index, names, via)
 
     # -- entities and parts
 
@@ -102,7 +115,7 @@ class ObjectCompiler:
         rule, served = model.rows, self.served(model.name)
         if rule is None:
             return None
-        attribute = read.leaf(rule.field, unwrap(struct_fields(model.view, where=model.name)[rule.field]))
+        attribute = read.own_leaf(rule.field)
         return lambda found, claims: served.hides(getattr(found, attribute), claims)
 
     def _fill(self, draft: Draft, model: ObjectModel, nodes: Sequence[FieldNode], path: str, trip: int) -> None:
@@ -112,129 +125,103 @@ class ObjectCompiler:
             if name == "__typename":
                 draft.add(Slot(response, draft.read.own(response), selected, constant=model.name))
             elif name in fields:
-                self._field(draft, model, fields[name], response, selected, f"{path}.{response}", trip)
+                self._field(_Selected(draft, model, fields[name], response, selected, f"{path}.{response}", trip))
             else:
                 derived = {"id": draft.ids, "key": draft.keys, "version": draft.versions}[name]
                 derived.append(draft.add(Slot(response, draft.read.own(response), selected)))
 
-    def _field(
-        self,
-        draft: Draft,
-        model: ObjectModel,
-        field: FieldModel,
-        response: str,
-        nodes: Sequence[FieldNode],
-        path: str,
-        trip: int,
-    ) -> None:
+    def _field(self, at: _Selected) -> None:
+        draft, field = at.draft, at.field
         match field.kind:
             case Kind.STORED if _is_renamed(field.type.item):
-                self._computed(draft, field, response, nodes, [field.name], _itself)
+                self._computed(at, [field.name], itself)
             case Kind.STORED:
-                draft.add(Slot(response, draft.read.leaf(field.name, field.type), nodes))
+                draft.add(Slot(at.response, draft.read.leaf(field.name, field.type), at.nodes))
             case Kind.NESTED:
-                self._nested(draft, field, response, nodes, path, trip)
+                self._nested(at)
             case Kind.COMPUTED:
                 declaration = field.declaration
                 assert isinstance(declaration, ComputedDeclaration)  # noqa: S101 - the kind says so
-                self._computed(draft, field, response, nodes, declaration.needs, declaration.fn)
+                self._computed(at, declaration.needs, declaration.fn)
             case Kind.ONE:
-                self._one(draft, model, field, response, nodes, path, trip)
+                self._one(at)
             case Kind.MANY | Kind.MEASURE | Kind.TIMELINE:
-                self._by_key(draft, model, field, response, nodes, path, trip)
+                self._by_key(at)
             case Kind.CODE:
-                raise NotCompiledError(f"{model.name}.{field.graphql_name} has Python code")
+                raise NotCompiledError(f"{at.model.name}.{field.graphql_name} has Python code")
 
-    def _nested(
-        self, draft: Draft, field: FieldModel, response: str, nodes: Sequence[FieldNode], path: str, trip: int
-    ) -> None:
-        source, read = draft.read.part(field.name)
+    def _nested(self, at: _Selected) -> None:
+        field = at.field
+        source, read = at.draft.read.part(field.name)
         part = Draft(read)
-        self._fill(part, self._graph.objects[field.target or ""], nodes, path, trip)
+        self._fill(part, self._graph.objects[field.target or ""], at.nodes, at.path, at.trip)
         nulls = Nulls(field.type.nullable, field.type.item_nullable if field.type.is_list else None)
-        draft.add(
-            Slot(response, source, nodes, nulls, part=part, part_name=field.name, is_list=field.type.is_list)
-        )  # fmt: skip
+        at.draft.add(
+            Slot(at.response, source, at.nodes, nulls, part=part, part_name=field.name, is_list=field.type.is_list)
+        )
 
-    def _computed(
-        self,
-        draft: Draft,
-        field: FieldModel,
-        response: str,
-        nodes: Sequence[FieldNode],
-        needs: Sequence[str],
-        fn: Callable[..., Any],
-    ) -> None:
-        reads = [draft.read.raw(name) for name in needs]
-        show = shower(field.type)
-        source = draft.read.own(response)
-        draft.add(Slot(response, source, nodes, computed=lambda at: Computed(at, fn, reads, show)))
+    def _computed(self, at: _Selected, needs: Sequence[str], fn: Callable[..., Any]) -> None:
+        read = at.draft.read
+        reads, show = [read.raw(name) for name in needs], shower(at.field.type)
+        slot = Slot(at.response, read.own(at.response), at.nodes)
+        slot.computed = lambda attribute: Computed(attribute, fn, reads, show)
+        at.draft.add(slot)
 
-    def _one(
-        self,
-        draft: Draft,
-        model: ObjectModel,
-        field: FieldModel,
-        response: str,
-        nodes: Sequence[FieldNode],
-        path: str,
-        trip: int,
-    ) -> None:
-        via, target = field.via or "", field.target or ""
-        annotation = struct_fields(model.view, where=model.name)[via]
-        source = draft.read.leaf(via, unwrap(annotation))
-        self.stop(path, f"documents of {self.served(target).projection.name}", trip)
-        plan, served = self.entity(target, nodes, path, trip + 1), self.served(target)
-        draft.add(Slot(response, source, nodes, Nulls(field=True), edge=lambda at: One(at, served, plan)))
+    def _one(self, at: _Selected) -> None:
+        target = at.field.target or ""
+        source, served = at.draft.read.own_leaf(at.field.via or ""), self.served(target)
+        self.stop(at.path, f"documents of {served.projection.name}", at.trip)
+        plan = self.entity(target, at.nodes, at.path, at.trip + 1)
+        slot = Slot(at.response, source, at.nodes, Nulls(field=True), lambda attribute: One(attribute, served, plan))
+        at.draft.add(slot)
 
-    def _by_key(
-        self,
-        draft: Draft,
-        model: ObjectModel,
-        field: FieldModel,
-        response: str,
-        nodes: Sequence[FieldNode],
-        path: str,
-        trip: int,
-    ) -> None:
+    def _by_key(self, at: _Selected) -> None:
         """What is read by the entity's own key, which stands in the attribute until then."""
-        declaration, name = field.declaration, field.graphql_name
+        declaration, field = at.field.declaration, at.field
         nulls = Nulls(field=False)
+        edge: EdgeAt
         if isinstance(declaration, MeasuredDeclaration):
-            edge = self._measure(declaration, field, path, trip)
+            edge = self._measure(declaration, at)
             nulls = Nulls(field=field.type.nullable)
         elif isinstance(declaration, Timed):
-            edge = self._timeline(declaration.timeline, self._arguments(model, field, nodes), nodes, path, trip)
+            edge = self._timeline(declaration.timeline, at)
         elif isinstance(declaration, Many) and field.connection:
-            arguments, index, via, target = (
-                self._arguments(model, field, nodes),
-                declaration.index,
-                field.via,
-                field.target,
+            edge = self.connection(
+                field.target or "", declaration.index, field.via, self._arguments(at), at.nodes, at.path, at.trip
             )
-            paged = self.connection("", target or "", index, via, arguments, nodes, path, trip)
-            edge = paged
         elif isinstance(declaration, Many):
-            served = self.served(field.target or "")
-            self.stop(path, f"rows of {served.projection.name}.{declaration.index.name} with their documents", trip)
-            plan = self.entity(field.target or "", nodes, path, trip + 1)
-            edge = Listed("", served, declaration.index, field.via or "", declaration.limit, name, plan)
+            edge = self._list(declaration, at)
             nulls = _NULLS_OF_ROWS
         else:
-            raise NotCompiledError(f"{name} is not declared as an edge")
-        source = draft.read.own(response)
-        draft.key_edges.append(draft.add(Slot(response, source, nodes, nulls, edge=lambda at: _placed(edge, at))))
+            raise NotCompiledError(f"{field.graphql_name} is not declared as an edge")
+        slot = Slot(at.response, at.draft.read.own(at.response), at.nodes, nulls, edge)
+        at.draft.key_edges.append(at.draft.add(slot))
 
-    def _measure(self, declaration: MeasuredDeclaration, field: FieldModel, path: str, trip: int) -> Edge:
-        self.stop(path, f"measure {declaration.measure.name} of {declaration.projection.name}", trip)
-        served = self.read_model(declaration.projection.name)
-        return Measured("", served, declaration.measure, field.type, field.graphql_name, shower(field.type))
+    def _measure(self, declaration: MeasuredDeclaration, at: _Selected) -> EdgeAt:
+        self.stop(at.path, f"measure {declaration.measure.name} of {declaration.projection.name}", at.trip)
+        served, kind, name = self.read_model(declaration.projection.name), at.field.type, at.field.graphql_name
+        show = shower(kind)
+        return lambda attribute: Measured(attribute, served, declaration.measure, kind, name, show)
 
-    def _arguments(self, model: ObjectModel, field: FieldModel, nodes: Sequence[FieldNode]) -> Arguments:
-        kind = self._schema.type_map[model.name]
+    def _list(self, declaration: Many, at: _Selected) -> EdgeAt:
+        field, index = at.field, declaration.index
+        served = self.served(field.target or "")
+        self.stop(at.path, f"rows of {served.projection.name}.{index.name} with their documents", at.trip)
+        plan = self.entity(field.target or "", at.nodes, at.path, at.trip + 1)
+        via, limit, name = field.via or "", declaration.limit, field.graphql_name
+        return lambda attribute: Listed(attribute, served, index, via, limit, name, plan)
+
+    def _timeline(self, timeline: Timeline[Any], at: _Selected) -> EdgeAt:
+        self.stop(at.path, f"page of the timeline {timeline.name}", at.trip)
+        arguments, served = self._arguments(at), self._models.timelines[timeline.name]
+        part = self._page_part("ActivityConnection", "Activity", at.nodes, at.path, at.trip + 1)
+        return lambda attribute: TimelinePaged(attribute, arguments, part, served)
+
+    def _arguments(self, at: _Selected) -> Arguments:
+        kind = self._schema.type_map[at.model.name]
         if not isinstance(kind, GraphQLObjectType):
-            raise NotCompiledError(f"{model.name} is not an object")
-        return Arguments(nodes[0], kind.fields[field.graphql_name].args)
+            raise NotCompiledError(f"{at.model.name} is not an object")
+        return Arguments(at.nodes[0], kind.fields[at.field.graphql_name].args)
 
     # -- connections
 
@@ -268,27 +255,7 @@ class ObjectCompiler:
             return self.entity(row, nodes, path, trip)
         return compile_entry(self._selector, self.children, nodes)
 
-    # -- timelines
-
-    def _timeline(
-        self, timeline: Timeline[Any], arguments: Arguments, nodes: Sequence[FieldNode], path: str, trip: int
-    ) -> Paged:
-        self.stop(path, f"page of the timeline {timeline.name}", trip)
-        part = self._page_part("ActivityConnection", "Activity", nodes, path, trip + 1)
-        return TimelinePaged("", arguments, part, self._models.timelines[timeline.name])
-
 
 def _is_renamed(kind: type[Any]) -> bool:
     """Whether it is an enum that is stored by other words than it is shown by."""
     return issubclass(kind, Enum) and any(member.name != member.value for member in kind)
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-def _placed(edge: Any, attribute: str) -> Edge:
-    """An edge that now knows its attribute."""
-    edge.attribute = attribute
-    placed: Edge = edge
-    return placed

@@ -68,7 +68,7 @@ class Variants:
 
     flags: tuple[str, ...]
     access: dict[tuple[Any, ...], Access] = field(default_factory=dict[tuple[Any, ...], Access])
-    plans: dict[tuple[bool, ...], Plan | NotCompiledError] = field(default_factory=dict[tuple[bool, ...], Any])
+    plans: dict[tuple[Any, ...], Plan | NotCompiledError] = field(default_factory=dict[tuple[Any, ...], Any])
 
 
 class Engine:
@@ -99,9 +99,8 @@ class Engine:
 
     def plan(self, operation: Operation, variables: Variables) -> Plan:
         """The plan for these variables, compiled when it is not kept. Raises NotCompiledError, PlanBrokenError."""
-        variants = operation.plans or _variants(operation)
-        flags = tuple([variables.get(name) for name in variants.flags]) if variants.flags else ()
-        found = variants.plans.get(flags)  # type: ignore[arg-type]  # what is not a bool is in no key
+        variants, flags = _choice(operation, variables)
+        found = variants.plans.get(flags)
         if found is None:
             found = self._compile(operation, variants, flags)
         if isinstance(found, NotCompiledError):
@@ -110,8 +109,7 @@ class Engine:
 
     def check(self, operation: Operation, variables: Variables, principal: Principal) -> None:
         """Raises ForbiddenError for a field that is not for this principal, whoever would answer it."""
-        variants = operation.plans or _variants(operation)
-        flags = tuple([variables.get(name) for name in variants.flags]) if variants.flags else ()
+        variants, flags = _choice(operation, variables)
         access = variants.access.get(flags)
         if access is None:
             choice = {name: flag for name, flag in zip(variants.flags, flags, strict=True) if isinstance(flag, bool)}
@@ -219,6 +217,12 @@ def _variants(operation: Operation) -> Variants:
     if found is None:
         found = operation.plans = Variants(flag_names(operation.node, operation.document.fragments))
     return found
+
+
+def _choice(operation: Operation, variables: Variables) -> tuple[Variants, tuple[Any, ...]]:
+    """What is kept with an operation, and what its flags are in this request: bools, or what is none."""
+    variants = _variants(operation)
+    return variants, tuple([variables.get(name) for name in variants.flags]) if variants.flags else ()
 
 
 def _mended(plan: Plan, root: Any) -> Data:

@@ -65,7 +65,6 @@ class PartPlan:
     """How a struct that is nested in a document is shown. Complete once the selection is compiled."""
 
     shape: Shape
-    children: Sequence[Child] = ()
     nested: Sequence[Nested] = ()
     computed: Sequence[Computed] = ()
     grouped: Sequence[Grouped] = ()

@@ -5,6 +5,7 @@ Invariants: whatever is selected of a page, and however often, is made of one re
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,7 +15,7 @@ import msgspec
 
 from gateway.engine.arguments import Arguments, Values
 from gateway.engine.fetches import row_of
-from gateway.engine.objects import Child, ObjectPlan
+from gateway.engine.objects import ObjectPlan
 from gateway.engine.run import Edge, Run
 from gateway.engine.served import Claims, Served, ServedTimeline
 from projections.declare import Index
@@ -47,7 +48,6 @@ class PagePart:
 
     out: type[msgspec.Struct]
     shows: Sequence[tuple[Of, Any]]
-    children: Sequence[Child] = ()
 
 
 @dataclass(eq=False)
@@ -108,21 +108,21 @@ class ShownPage:
 
 
 @dataclass(eq=False)
-class Paged(Edge):
-    """A connection. `via` is the filter that is the key in the attribute, None at the root."""
+class Paged(Edge, ABC):
+    """A connection."""
 
     attribute: str
     arguments: Arguments
     plan: PagePart
 
     @property
+    @abstractmethod
     def list_name(self) -> str:
         """Names the list that cursors are of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def query(self, arguments: Values, key: str, wanted: Window, claims: Claims) -> PageQuery:
         """The read of one parent's page."""
-        raise NotImplementedError
 
     def ask(self, parents: Sequence[Any], run: Run) -> Any:
         given = self.arguments.read(run.variables)
@@ -156,7 +156,9 @@ class Paged(Edge):
 
 @dataclass(eq=False)
 class IndexPaged(Paged):
-    """A page of an index. `filters` are the names of its filters with those of the arguments that give them."""
+    """A page of an index. `filters` are the names of its filters with those of the arguments that give them; `via` is the filter
+    that is the key in the attribute, None at the root.
+    """
 
     served: Served
     index: Index[Any]

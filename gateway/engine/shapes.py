@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from strawberry.utils.str_converters import to_camel_case
@@ -51,12 +52,27 @@ def wire_type(kind: FieldType) -> Any:
     return item | None if kind.nullable else item
 
 
+class _Declared(NamedTuple):
+    """What a struct declares: by field its annotation and what msgspec says of it, and the names that are stored."""
+
+    annotations: Mapping[str, Any]
+    infos: Mapping[str, msgspec.structs.FieldInfo]
+    stored: frozenset[str]
+
+
+@cache
+def _declared(struct: type[msgspec.Struct]) -> _Declared:
+    """Read once for each view and part that contexts declare: to evaluate annotations takes longer than the rest of an object."""
+    annotations = struct_fields(struct, where=struct.__name__)
+    infos = {info.name: info for info in msgspec.structs.fields(struct)}
+    return _Declared(annotations, infos, frozenset(map(to_camel_case, annotations)))
+
+
 class In:
     """What is decoded of one stored struct: grows while a selection is compiled."""
 
     def __init__(self, struct: type[msgspec.Struct]) -> None:
-        self._annotations = struct_fields(struct, where=struct.__name__)
-        self._defaults = {info.name: info for info in msgspec.structs.fields(struct)}
+        self._declared = _declared(struct)
         self._attributes: dict[str, str] = {}
         self._types: dict[str, Any] = {}
         self._parts: dict[str, In] = {}
@@ -69,23 +85,27 @@ class In:
         self._types.setdefault(name, wire_type(kind))
         return attribute
 
+    def own_leaf(self, name: str) -> str:
+        """As `leaf`, in the type that the view itself declares."""
+        return self.leaf(name, unwrap(self._declared.annotations[name]))
+
     def raw(self, name: str) -> tuple[str, Callable[[Any], Any]]:
         """The attribute with the bytes of a stored field, and what reads a value in the field's own type out of them.
 
         Where the form in which it is stored is a value of that type there is nothing to read.
         """
-        kind = unwrap(self._annotations[name])
+        kind = unwrap(self._declared.annotations[name])
         if kind.item in _ITSELF:
-            return self.leaf(name, kind), _itself
+            return self.leaf(name, kind), itself
         attribute = self._attribute(name)
         self._types[name] = msgspec.Raw
-        return attribute, msgspec.json.Decoder(self._annotations[name]).decode
+        return attribute, msgspec.json.Decoder(self._declared.annotations[name]).decode
 
     def part(self, name: str) -> tuple[str, In]:
         """The attribute that a nested struct (or a list of them) is decoded into, and what of it."""
         attribute = self._attribute(name)
         if name not in self._parts:
-            self._parts[name] = In(unwrap(self._annotations[name]).item)
+            self._parts[name] = In(unwrap(self._declared.annotations[name]).item)
         return attribute, self._parts[name]
 
     def own(self, response: str) -> str:
@@ -93,8 +113,7 @@ class In:
         name is, so that it can be encoded as it is.
         """
         attribute = f"p{len(self._own)}"
-        taken = {to_camel_case(name) for name in self._annotations} | {shown for _, shown in self._own}
-        is_free = response not in taken
+        is_free = response not in self._declared.stored and all(response != shown for _, shown in self._own)
         self._own.append((attribute, response if is_free else f"{_NOWHERE}{attribute}"))
         return attribute
 
@@ -127,7 +146,7 @@ class In:
 
     def list_type(self, name: str) -> Any:
         """The type of a nested field as a whole, to read it out of its bytes."""
-        return self._nested(name, unwrap(self._annotations[name]))
+        return self._nested(name, unwrap(self._declared.annotations[name]))
 
     def _attribute(self, name: str) -> str:
         return self._attributes.setdefault(name, f"d{len(self._attributes)}")
@@ -135,7 +154,7 @@ class In:
     def _type(self, name: str) -> Any:
         if name in self._types:
             return self._types[name]
-        return self._nested(name, unwrap(self._annotations[name]))
+        return self._nested(name, unwrap(self._declared.annotations[name]))
 
     def _nested(self, name: str, kind: FieldType) -> Any:
         item: Any = self._parts[name].struct(())
@@ -145,7 +164,7 @@ class In:
 
     def _default(self, name: str) -> tuple[Any, ...]:
         """What a view that was stored without the field has in it, as its author declared."""
-        info = self._defaults[name]
+        info = self._declared.infos[name]
         if info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT:
             return ()
         value = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
@@ -158,7 +177,8 @@ class In:
         return (msgspec.field(default_factory=list),) if plain == [] and plain is not None else (plain,)
 
 
-def _itself(value: Any) -> Any:
+def itself(value: Any) -> Any:
+    """Reads what needs no reading."""
     return value
 
 
