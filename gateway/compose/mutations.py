@@ -10,9 +10,9 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final, Union
 
-import msgspec
 import strawberry
 
 from gateway.commands.forward import Call, Conflict, Done, Refused, Unknown, path_of
@@ -23,6 +23,7 @@ from gateway.compose.types import TypeBuilder
 from gateway.consistency.requirements import Aggregate, Required, Requirements, require
 from gateway.engine.context import RequestContext
 from projections.declare import Projection
+from projections.wire import encode_plain
 from schema.errors import BadInputError
 from schema.ids import global_id
 from schema.model import CommandModel, Graph
@@ -86,11 +87,11 @@ def _resolve(graph: Graph, inputs: InputBuilder, command: CommandModel, accepted
         body = inputs.body(model, input)
         command_id = _command_id(input.command_id)
         expected = _expected(input) if command.changes_existing else None
-        path_values = {name: str(body[model.fields[name].graphql_name]) for name in command.path_fields}
+        path_values = {name: _path_text(body[model.fields[name].graphql_name]) for name in command.path_fields}
         call = Call(
             service=command.service,
             path=path_of(command.path, path_values),
-            body=_encoder.encode(body),
+            body=encode_plain(body),
             command_id=command_id,
             expected_version=expected,
             correlation_id=context.correlation_id,
@@ -174,4 +175,6 @@ def _expected(input: Any) -> int | None:
     return int(expected)
 
 
-_encoder: Final = msgspec.json.Encoder(decimal_format="string")
+def _path_text(value: Any) -> str:
+    """A value as a segment of a path, in its wire form."""
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

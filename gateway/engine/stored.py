@@ -18,7 +18,7 @@ from gateway.engine.shapes import wire_type
 from gateway.errors import UnreadableDocumentError
 from projections.errors import WireError
 from projections.shape import FieldType, struct_fields, unwrap
-from projections.wire import Codec
+from projections.wire import Codec, encode_plain
 from schema.ids import global_id
 from schema.model import Graph, ObjectModel
 from schema.model.graph import Kind
@@ -27,7 +27,6 @@ from schema.scalars import StoredText
 _UNFIT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, WireError)
 _AS_TEXT: Final = (Decimal, datetime, date)
 """What is text in JSON, and of a type of its own in the graph."""
-_encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class _StoredField:
@@ -208,8 +207,8 @@ def _unreadable(what: str) -> UnreadableDocumentError:
 def _default(info: msgspec.structs.FieldInfo) -> msgspec.Raw | None:
     """The bytes of what its author declared for a view that was stored without the field; None where it must be there."""
     if info.default is not msgspec.NODEFAULT:
-        return msgspec.Raw(_encode(info.default))
-    return None if info.default_factory is msgspec.NODEFAULT else msgspec.Raw(_encode(info.default_factory()))
+        return msgspec.Raw(encode_plain(info.default))
+    return None if info.default_factory is msgspec.NODEFAULT else msgspec.Raw(encode_plain(info.default_factory()))
 
 
 def _nested(kind: FieldType, raws: type[msgspec.Struct]) -> Any:

@@ -1,12 +1,13 @@
-"""Times and dates from their wire form: RFC 3339 and nothing else of ISO 8601."""
+"""Scalars from their wire form: times and dates of RFC 3339 and nothing else of ISO 8601, decimals within bounds."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from schema.errors import BadInputError
-from schema.scalars import parse_date, parse_datetime
+from schema.scalars import parse_date, parse_datetime, parse_decimal, write_decimal
 
 
 def test_a_date() -> None:
@@ -55,3 +56,39 @@ def test_a_time_has_a_fraction() -> None:
 def test_what_is_no_time(value: Any) -> None:
     with pytest.raises(BadInputError):
         parse_datetime(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("12.30", "12.30"), (7, "7"), ("1E-7", "0.0000001"), ("1E+3", "1000"), ("1e-18", "0.000000000000000001"),
+        ("0E-7", "0.0000000"), ("0E-18", "0.000000000000000000"), ("0E-19", "0"), ("0E+30", "0"),
+        ("0E-99999999999", "0"), ("-0E-99999999999", "0"), ("0E+99999999999", "0"),
+    ],
+)  # fmt: skip
+def test_a_decimal_is_written_plainly(value: str | int, shown: str) -> None:
+    found = parse_decimal(value)
+    assert (found, write_decimal(found)) == (Decimal(shown), shown)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1E-19",
+        "1E+24",
+        10**24,
+        "NaN",
+        "sNaN",
+        "Infinity",
+        "1E-99999999999",
+        "1E+99999999999",
+        " 1",
+        "1_0",
+        "",
+        1.5,
+        True,
+    ],
+)
+def test_what_is_no_decimal(value: Any) -> None:
+    with pytest.raises(BadInputError):
+        parse_decimal(value)
