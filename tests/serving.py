@@ -13,7 +13,6 @@ from gateway.app import create_app
 from gateway.compose import compose
 from gateway.http.request import Headers
 from gateway.settings import GatewaySettings, gateway_settings
-from projections.catalog import PROJECTIONS
 from projections.declare import Projection, View
 from projections.entries import Entries
 from projections.log.port import Partition
@@ -24,8 +23,8 @@ from projections.store.keys import Bucket, bucket_of
 from projections.store.port import ProjectorStore, ReaderStore
 from projections.timeline import Happening, Timeline
 from projections.wire import Codec
-from schema.catalog import CONTEXTS
 from schema.ports import Principal
+from tests.shop_contexts import CONTEXTS, PROJECTIONS
 
 COMPOSED = compose(CONTEXTS, PROJECTIONS)
 NAMES = ("customers", "catalog", "orders", "payments", "shipping")

@@ -16,20 +16,19 @@ import httpx
 import pytest
 
 from gateway.compose import compose
-from projections.catalog import PROJECTIONS
 from projections.consume import Consumer
 from projections.contexts.catalog import product_docs
 from projections.declare import Projection
 from projections.log.memory import MemoryBroker, MemoryLog
 from projections.store.memory import MemoryStore
 from projections.telemetry import Instruments
-from schema.catalog import CONTEXTS
 from schema.errors import CompositionError
 from schema.model import ReadModel
-from tests.architecture.adoption import contexts_from, copy_of_the_checkout, gateway_commands, patched, write
+from tests.architecture.adoption import contexts_from, copy_of_the_shop, gateway_commands, patched, shop_alone, write
 from tests.architecture.pages import DOCS, README, blocks
 from tests.architecture.tree import FLOORS, imported, named, parsed, python_files
 from tests.serving import Client, gateway, put
+from tests.shop_contexts import CONTEXTS, IS_SERVED, NAMES, PROJECTIONS
 from tests.shop_views import product
 
 TUTORIAL: Final = DOCS / "guides" / "tutorial-first-context.md"
@@ -39,7 +38,7 @@ WITHIN_S: Final = 10.0
 @pytest.fixture(scope="module")
 def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree without the shop, with the README's context alone, as the README says it is done."""
-    tree = copy_of_the_checkout(tmp_path_factory.mktemp("adopted"))
+    tree = copy_of_the_shop(tmp_path_factory.mktemp("adopted"))
     for floor in ("projections", "schema"):
         for path in (tree / floor / "contexts").glob("*.py"):
             if path.name != "__init__.py":
@@ -57,7 +56,9 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop with the tutorial's context."""
-    tree = copy_of_the_checkout(tmp_path_factory.mktemp("extended"))
+    if not IS_SERVED:
+        pytest.skip("the catalogs do not name the shop any more, and the tutorial begins with it")
+    tree = copy_of_the_shop(tmp_path_factory.mktemp("extended"))
     written = write(blocks(TUTORIAL), tree)
     assert sorted(written) == [
         "projections/catalog.py",
@@ -233,6 +234,11 @@ def without(name: str) -> tuple[list[Any], list[Any]]:
     return contexts, [model for model in PROJECTIONS if model not in gone]
 
 
+def the_shops(*floors: str) -> list[Path]:
+    """The Python files of floors, without contexts that are not the shop's."""
+    return [path for path in python_files(*floors) if path.parent.name != "contexts" or path.stem in NAMES]
+
+
 def author_of(model: ReadModel) -> Any:
     """The function that its author wrote."""
     return model.evolve if isinstance(model, Projection) else model.entry
@@ -246,7 +252,7 @@ def test_a_context_that_nobody_builds_on_can_go(name: str, entity: str) -> None:
     assert entity not in sdl
     assert "type Order implements Node" in sdl
     files = {f"projections.contexts.{name}", f"schema.contexts.{name}"}
-    users = [named(path) for path in python_files(*FLOORS) if files & set(imported(parsed(path)))]
+    users = [named(path) for path in the_shops(*FLOORS) if files & set(imported(parsed(path)))]
     assert users == [f"schema/contexts/{name}.py"], "its two files are imported by nothing but each other"
 
 
@@ -256,10 +262,31 @@ def test_a_context_that_others_build_on_cannot_and_is_told_who(name: str) -> Non
         compose(*without(name))
     users = {
         ".".join(Path(named(path)).with_suffix("").parts)
-        for path in python_files("schema")
+        for path in the_shops("schema")
         if f"schema.contexts.{name}" in imported(parsed(path))
     }
     assert any(user in told.value.where for user in users), told.value
+
+
+@pytest.mark.parametrize(
+    ("imports", "line"),
+    [
+        ("from schema.contexts import catalog, mine, orders\n", "    mine.context,\n"),
+        ("from schema.contexts import (\n    catalog,\n    mine,\n    orders,\n)\n", "    mine.context,\n"),
+        ("from schema.contexts import catalog, orders\nfrom schema.contexts.mine import context\n", "    context,\n"),
+        (
+            "from schema.contexts import catalog, orders\nfrom schema.contexts import mine as ours\n",
+            "    ours.context,\n",
+        ),
+    ],
+)
+def test_what_an_adopter_added_to_a_catalog_is_taken_out(imports: str, line: str) -> None:
+    rest = (
+        "from schema.declare import BoundedContext\n\nCONTEXTS: tuple[BoundedContext, ...] = (\n    orders.context,\n"
+    )
+    before = f"from schema.contexts import catalog, orders\n{rest}    catalog.context,\n)\n"
+    assert shop_alone(f"{imports}{rest}{line}    catalog.context,\n)\n", "schema.contexts") == before
+    assert shop_alone(before, "schema.contexts") == before
 
 
 def test_a_hunk_that_does_not_fit_fails() -> None:

@@ -9,7 +9,6 @@ import strawberry
 
 from gateway.compose import compose
 from projections import Event, Index, Part, Personal, Projection, View
-from projections.catalog import PROJECTIONS
 from projections.errors import DefinitionError
 from projections.store.memory import MemoryStore
 from schema import (
@@ -29,11 +28,11 @@ from schema import (
     one,
     part,
 )
-from schema.catalog import CONTEXTS
 from schema.errors import CompositionError
 from schema.model import Graph, build_graph
 from schema.ports import Principal
 from tests.serving import gateway, put
+from tests.shop_contexts import CONTEXTS, PROJECTIONS
 
 
 class Colour(Enum):
