@@ -251,7 +251,7 @@ class WorkerSettings(StoreSettings):
     group: str = setting("prefix of the consumer groups, one per projection", NAME, default="headrace")
     batch_records: int = setting("records that are fetched at a time", integer(1, 10_000, example=500), default=400)
     fetch_max_wait_ms: int = setting(
-        "how long the broker may hold an empty answer back; 10 for the embedded broker",
+        "how long the broker may hold an empty answer back; 50 for the embedded broker",
         integer(1, 1_000, example=100),
         default=100,
     )
