@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 from typing import Final
 
@@ -27,8 +28,9 @@ from benchmarks.stored import PROJECTIONS
 from benchmarks.topic import filler
 from benchmarks.workload import CUSTOMERS, ids, stored_event
 from projections.errors import StoreError
+from projections.store.document import unpack
 from projections.store.keys import Bucket
-from projections.store.port import DocumentKey, PageQuery
+from projections.store.port import Page, PageQuery, ReadAnswer, Wanted
 from projections.store.redis import RedisStore
 
 SIDES: Final = ("few", "many")
@@ -92,29 +94,30 @@ async def _requests(store: RedisStore, servers: Servers, rows: dict[str, list[st
             for name in SIDES:
                 asked = [_asked(name, rows[name], chosen) for _ in range(size.requests)]
                 valkey_us, own_us = cpu_us(servers.pids["valkey"]) or 0.0, time.process_time() * 1e6
-                for documents, pages in asked:
-                    _look(await store.read(documents, pages))
+                for wanted in asked:
+                    _look(await store.read(wanted))
                 found[name].reader.append((time.process_time() * 1e6 - own_us) / size.requests)
                 found[name].valkey.append(((cpu_us(servers.pids["valkey"]) or 0.0) - valkey_us) / size.requests)
     return found
 
 
-def _asked(name: str, aggregates: Sequence[str], chosen: random.Random) -> tuple[list[DocumentKey], list[PageQuery]]:
+def _asked(name: str, aggregates: Sequence[str], chosen: random.Random) -> Wanted:
     """Documents by their ids, the newest rows of a customer, and the newest of all."""
-    bucket = Bucket(name, 1, 0)
-    documents = [DocumentKey(bucket, id) for id in chosen.sample(aggregates, DOCUMENTS)]
+    documents = {Bucket(name, 1, 0): chosen.sample(aggregates, DOCUMENTS)}
     customer = f"c-{chosen.randrange(CUSTOMERS):06d}"
     lists = (("by_customer", (customer,)), ("in_order", ()))
-    return documents, [
-        PageQuery(name, 1, 1, index, values, limit=PAGE_ROWS, descending=True) for index, values in lists
-    ]
+    pages = [PageQuery(name, 1, 1, index, values, limit=PAGE_ROWS, descending=True) for index, values in lists]
+    return Wanted(documents, pages=pages)
 
 
-def _look(answer: tuple[Sequence[object], Sequence[object], Sequence[object]]) -> None:
-    """Raises BrokenRunError when something of it was not there."""
-    for item in (*answer[0], *answer[1]):
+def _look(answer: ReadAnswer) -> None:
+    """Reads all documents of it. Raises BrokenRunError when something was not there."""
+    for item in (*chain.from_iterable(answer.documents.values()), *answer.pages):
         if item is None or isinstance(item, StoreError):
             raise BrokenRunError(f"a read was answered with {item!r}")
+        for one in item.stored if isinstance(item, Page) else (item,):
+            if one is not None:
+                unpack(one)
 
 
 async def _events(

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.engine.served import ReadModels
 from projections.errors import RebuildingError
-from projections.store.port import DocumentKey, ReaderStore
+from projections.store.port import ReaderStore, Wanted
 
 NOBODY: Final = ""
 """The id of no aggregate: its document is missing, which in a bucket that is not whole is an answer of its own."""
@@ -18,10 +18,5 @@ NOBODY: Final = ""
 async def being_rebuilt(store: ReaderStore, models: ReadModels) -> list[str]:
     """Names of projections and timelines, sorted. One round trip. Raises StoreError."""
     buckets = models.buckets()
-    answer = await store.read([DocumentKey(bucket, NOBODY) for bucket in buckets], [])
-    found = {
-        bucket.projection
-        for bucket, document in zip(buckets, answer.documents, strict=True)
-        if isinstance(document, RebuildingError)
-    }
-    return sorted(found)
+    answer = await store.read(Wanted({bucket: [NOBODY] for bucket in buckets}))
+    return sorted({bucket.projection for bucket in buckets if isinstance(answer.documents[bucket][0], RebuildingError)})

@@ -51,13 +51,17 @@ class Compiler:
         self._graph = graph
         self._models = models
         self._roots = {camel(name): root for name, root in graph.queries.items()}
+        self._fields = {
+            name: {field.graphql_name: field for field in model.fields.values()}
+            for name, model in graph.objects.items()
+        }
 
     def compile(self, operation: OperationDefinitionNode, fragments: Fragments, flags: Flags) -> Plan:
         """The plan of an operation that is valid. Raises NotCompiledError."""
         if operation.operation is not OperationType.QUERY:
             raise NotCompiledError(f"a {operation.operation.value}")
         selector = Selector(self._schema, fragments, flags)
-        objects = ObjectCompiler(self._schema, self._graph, self._models, selector)
+        objects = ObjectCompiler(self._schema, self._graph, self._models, self._fields, selector)
         return _Operation(self._schema, self._graph, self._models, self._roots, objects).plan(
             selector.fields(QUERY, [operation.selection_set])
         )
@@ -118,7 +122,8 @@ class _Operation:
         )
         plans = {name: self._objects.entity(name, nodes, f"{response}<{name}>", 2) for name in names}
         served = {name: self._objects.served(name) for name in names}
-        self._objects.stop(response, f"documents of {', '.join(sorted(names))}", 1)
+        read = sorted(one.projection.name for one in served.values())
+        self._objects.stop(response, f"documents of {', '.join(read)}", 1)
         self._values.append(_ids(arguments) if is_list else lambda run: arguments.read(run.variables)[argument])
         self._edges.append((attribute, ByIds(attribute, served, plans, is_list)))
 

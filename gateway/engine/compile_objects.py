@@ -33,6 +33,7 @@ from schema.model.graph import camel
 from schema.per_key import Measured as MeasuredDeclaration
 from schema.per_key import Timed
 
+FieldsByName: TypeAlias = Mapping[str, Mapping[str, FieldModel]]
 EdgeAt: TypeAlias = Callable[[str], Edge]
 """An edge, once it is known which attribute it fills."""
 
@@ -54,7 +55,10 @@ class _Selected(NamedTuple):
 class ObjectCompiler:
     """What is compiled of one operation: `children` by type of object, `stops`, and the `claims` that row rules go by."""
 
-    def __init__(self, schema: GraphQLSchema, graph: Graph, models: ReadModels, selector: Selector) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, graph: Graph, models: ReadModels, fields: FieldsByName, selector: Selector
+    ) -> None:
+        self._fields = fields
         self._schema = schema
         self._graph = graph
         self._models = models
@@ -119,7 +123,7 @@ class ObjectCompiler:
         return lambda found, claims: served.hides(getattr(found, attribute), claims)
 
     def _fill(self, draft: Draft, model: ObjectModel, nodes: Sequence[FieldNode], path: str, trip: int) -> None:
-        fields = {field.graphql_name: field for field in model.fields.values()}
+        fields = self._fields[model.name]
         for response, selected in self._selector.below(model.name, nodes).items():
             name = selected[0].name.value
             if name == "__typename":

@@ -68,12 +68,13 @@ class Draft:
         `is_shared`: what is decoded is shown more than once, so each time as an object of its own.
         """
         sources = tuple(slot.source for slot in self.slots)
-        nested = self._nested(children)
+        nested = self._nested(children, is_shared=is_shared)
         struct = self.read.struct(sources)
         names = self.read.stored_names()
         is_direct = (
             not is_shared
-            and len(set(sources)) == len(sources) == len(struct.__struct_fields__)
+            and len(set(sources)) == len(sources)
+            and sources == struct.__struct_fields__
             and all(names[slot.source] == slot.response for slot in self.slots)
         )
         out = None if is_direct else out_struct(tuple(slot.response for slot in self.slots))
@@ -112,15 +113,15 @@ class Draft:
     def _with(self, attributes: Sequence[str]) -> list[tuple[Slot, str]]:
         return list(zip(self.slots, attributes, strict=True))
 
-    def _nested(self, children: dict[type[Any], Sequence[Child]]) -> list[tuple[int, Nested]]:
-        """The parts, finished before what they are in: its type holds theirs."""
+    def _nested(self, children: dict[type[Any], Sequence[Child]], *, is_shared: bool) -> list[tuple[int, Nested]]:
+        """The parts, finished before what they are in: its type holds theirs. Those of something shared are shared, too."""
         places = [(place, slot) for place, slot in enumerate(self.slots) if slot.part is not None]
         reads = [slot.part.read for _, slot in places if slot.part is not None]
         found: list[tuple[int, Nested]] = []
         for place, slot in places:
             if slot.part is not None:
-                is_shared = sum(other is slot.part.read for other in reads) > 1
-                plan = slot.part.finish(children, is_shared=is_shared)
+                is_shown_twice = is_shared or sum(other is slot.part.read for other in reads) > 1
+                plan = slot.part.finish(children, is_shared=is_shown_twice)
                 name = slot.part_name
                 whole = msgspec.json.Decoder(self.read.list_type(name)).decode if self.read.is_raw(name) else None
                 found.append((place, Nested(slot.source, "", plan, slot.is_list, whole)))
@@ -128,7 +129,7 @@ class Draft:
 
 
 def _decoder(struct: type[msgspec.Struct]) -> Callable[[bytes], Any]:
-    return msgspec.json.Decoder(struct).decode
+    return msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]  # a type that was made a moment ago
 
 
 def _never(_: bytes) -> Any:

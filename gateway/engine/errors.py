@@ -2,6 +2,7 @@
 
 NotCompiledError        when it is compiled: it selects what a plan cannot say; its plan is not tried again
 PlanBrokenError         when it runs: what was read or given breaks a rule that the plan was made by
+└── UnfitError          something stored does not fit its declaration; the engine may answer less exactly instead
 """
 
 from __future__ import annotations
@@ -13,3 +14,7 @@ class NotCompiledError(Exception):
 
 class PlanBrokenError(Exception):
     """This run met something that the plan cannot answer; the text says what."""
+
+
+class UnfitError(PlanBrokenError):
+    """Something stored does not fit its declaration; the text says what."""

@@ -6,20 +6,25 @@ who asked for it, and of nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, islice
 from typing import Any
 
+from gateway.engine.asked import Places, stored
+from gateway.engine.errors import PlanBrokenError
 from gateway.engine.objects import ObjectPlan
 from gateway.engine.run import Edge, Failure, Run
-from gateway.engine.served import Claims, Served
+from gateway.engine.served import Served
 from gateway.errors import TooManyRowsError
 from projections.declare import Index
-from projections.store.document import Document
-from projections.store.port import Page, PageRow
+from projections.errors import StoreError, WireError
+from projections.store.keys import member_id
+from projections.store.port import Page, Stored
+from projections.store.refusals import not_ours
+from projections.store.stored import shown_rows
 from schema.errors import BadIdError
 from schema.ids import parse_id
-from schema.paging import Window
 
 
 @dataclass(eq=False)
@@ -32,19 +37,19 @@ class One(Edge):
 
     def ask(self, parents: Sequence[Any], run: Run) -> Any:
         attribute = self.attribute
-        given = [id for parent in parents if type(id := getattr(parent, attribute)) is str]
-        ids = dict.fromkeys(given)
-        return ids, run.documents(self.served.keys(ids)), len(given)
+        keys = [getattr(parent, attribute) for parent in parents]
+        ids = list(dict.fromkeys(keys))
+        if None in keys:
+            ids.remove(None)
+        return keys, ids, run.asking().documents(self.served.all_buckets, ids) if ids else ()
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
-        ids, start, references = asked
-        plan, attribute = self.plan, self.attribute
-        made = {id: shown(plan, id, found, run) for id, found in zip(ids, run.answer.documents[start:], strict=False)}
-        for parent in parents:
-            id = getattr(parent, attribute)
-            if type(id) is str:
-                setattr(parent, attribute, made[id])
-        run.lead_on(plan, list(made.values()), references)
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
+        keys, ids, at = places
+        objects = documents(self.plan, ids, at, run) if ids else []
+        attribute, made = self.attribute, dict(zip(ids, objects, strict=True))
+        for parent, key in zip(parents, keys, strict=True):
+            setattr(parent, attribute, made.get(key))
+        run.lead_on(self.plan, objects, len(keys) - keys.count(None))
 
 
 @dataclass(eq=False)
@@ -60,7 +65,7 @@ class ByIds(Edge):
         [root] = parents
         given = getattr(root, self.attribute)
         found: list[tuple[str, str] | Failure] = []
-        keys: list[Any] = []
+        keys: dict[str, dict[str, None]] = {}
         for id in given if self.is_list else [given]:
             try:
                 name, key = parse_id(id, self.plans)
@@ -68,26 +73,23 @@ class ByIds(Edge):
                 found.append(run.failed(error))
                 continue
             found.append((name, key))
-            keys.append(self.served[name].key(key))
-        return found, run.documents(keys)
+            keys.setdefault(name, {})[key] = None
+        by_type = {name: list(of_type) for name, of_type in keys.items()}
+        return found, {
+            name: (ids, run.asking().documents(self.served[name].all_buckets, ids)) for name, ids in by_type.items()
+        }
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
-        found, place = asked
-        shared: dict[tuple[str, str], Any] = {}
-        entries: list[Any] = []
-        for item in found:
-            if isinstance(item, Failure):
-                entries.append(item)
-                continue
-            if item not in shared:
-                shared[item] = shown(self.plans[item[0]], item[1], run.answer.documents[place], run)
-            entries.append(shared[item])
-            place += 1
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
+        found, by_type = places
+        made: dict[tuple[str, str], Any] = {}
+        for name, (ids, at) in by_type.items():
+            objects = documents(self.plans[name], ids, at, run)
+            made.update(zip([(name, id) for id in ids], objects, strict=True))
+            asked_for = sum(item[0] == name for item in found if not isinstance(item, Failure))
+            run.lead_on(self.plans[name], objects, asked_for)
+        entries = [item if isinstance(item, Failure) else made[item] for item in found]
         [root] = parents
         setattr(root, self.attribute, entries if self.is_list else entries[0])
-        for name, plan in self.plans.items():
-            asked_for = sum(item[0] == name for item in found if not isinstance(item, Failure))
-            run.lead_on(plan, [made for (of, _), made in shared.items() if of == name], asked_for)
 
 
 @dataclass(eq=False)
@@ -103,52 +105,86 @@ class Listed(Edge):
     plan: ObjectPlan
 
     def __post_init__(self) -> None:
-        window = Window(limit=self.limit, after=None, before=None, backward=False)
-        self._query = self.served.page_query(self.index, {}, window)._replace(counted=False)
-
-    def _values_of(self, key: str, claims: Claims) -> tuple[str, ...]:
-        """The filters' values: the key, what the principal may see, and all others left out."""
-        text = self.served.filter_text
-        return tuple([text(name, key if name == self.via else None, claims) for name in self.index.fields])
+        self._listing = self.served.listing(self.index, self.limit)
 
     def ask(self, parents: Sequence[Any], run: Run) -> Any:
-        attribute, values_of, claims = self.attribute, self._values_of, run.claims
-        return run.pages(
-            [self._query._replace(values=values_of(getattr(parent, attribute), claims)) for parent in parents]
-        )
+        keys = [getattr(parent, self.attribute) for parent in parents]
+        return run.asking().lists(self._listing, self.served.list_names(self.index, self.via, keys, run.claims))
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
+        pages = run.answer.lists[self._listing]
+        found = [self._whole(pages[place], run) for place in places]
+        rows = rows_of(self.plan, [page for page in found if not isinstance(page, Failure)], run)
         made: list[Any] = []
-        for place, parent in enumerate(parents, asked):
-            page = run.answer.pages[place]
-            value: Any
-            if isinstance(page, Exception):
-                value = run.failed(page)
-            elif page.has_next:
-                value = run.failed(TooManyRowsError(f"{self.name} has more than {self.limit} rows"))
-            else:
-                value = rows_of(self.plan, page, run)
-                made += value
+        for parent, page in zip(parents, found, strict=True):
+            value: Any = page if isinstance(page, Failure) else next(rows)
             setattr(parent, self.attribute, value)
+            if not isinstance(value, Failure):
+                made += value
         run.lead_on(self.plan, made)
 
+    def _whole(self, page: Page | Exception, run: Run) -> Page | Failure:
+        if isinstance(page, Exception):
+            return run.failed(page)
+        if page.has_next:
+            try:
+                shown_rows(page)
+            except StoreError as error:  # which says more
+                return run.failed(error)
+            return run.failed(TooManyRowsError(f"{self.name} has more than {self.limit} rows"))
+        return page
 
-def shown(plan: ObjectPlan, key: str, document: Document | Exception | None, run: Run) -> Any:
-    """What a document shows: an object, None, or a Failure."""
-    if document is None:
+
+def documents(plan: ObjectPlan, ids: Sequence[str], places: Places, run: Run) -> Sequence[Any]:
+    """What the documents with these ids show: objects, None, or Failures."""
+    answered = stored(run.answer, places)
+    found = plan.at_once(ids, answered, run.claims)
+    if found is not None:
+        return found
+    if None in answered:
+        there = [one is not None for one in answered]
+        found = plan.at_once(list(compress(ids, there)), list(compress(answered, there)), run.claims)
+        if found is not None:
+            rest = iter(found)
+            return [next(rest) if is_there else None for is_there in there]
+    return [_document(plan, id, one, run) for id, one in zip(ids, answered, strict=True)]
+
+
+def _document(plan: ObjectPlan, id: str, found: Stored | Exception | None, run: Run) -> Any:
+    if found is None:
         return None
-    if isinstance(document, Document):
-        view = document.view
-        return None if view is None else plan.make(key, document.version, view, run.claims)
-    return run.failed(document)
+    if isinstance(found, Exception):
+        return run.failed(found)
+    try:
+        return plan.one(id, found, run.claims)
+    except WireError:
+        return run.failed(not_ours(id))
+    except PlanBrokenError as reason:
+        return run.unfit(reason)
 
 
-def rows_of(plan: ObjectPlan, page: Page, run: Run) -> list[Any]:
-    """The objects of a page; a row whose document shows nothing is not in it."""
-    return [row_of(plan, row, run) for row in page.rows if row.document is not None and row.document.view is not None]
+def rows_of(plan: ObjectPlan, pages: Sequence[Page], run: Run) -> Iterator[list[Any] | Failure]:
+    """The objects of each page; a row whose document shows nothing is not in it."""
+    ids = [member_id(member) for page in pages for member in page.members] if plan.is_keyed else []
+    made = plan.at_once(ids, [one for page in pages for one in page.stored], run.claims)
+    if made is None:
+        return iter([_rows(plan, page, run) for page in pages])
+    rest = iter(made)
+    return iter([list(islice(rest, len(page.stored))) for page in pages])
 
 
-def row_of(plan: ObjectPlan, row: PageRow, run: Run) -> Any:
-    """The object of a row that shows something, of a list that holds only what the principal may see."""
-    document = row.document
-    return plan.make(row.id, document.version, document.view, run.claims)  # type: ignore[union-attr,arg-type]  # the caller has looked
+def _rows(plan: ObjectPlan, page: Page, run: Run) -> list[Any] | Failure:
+    try:
+        shown = shown_rows(page)
+    except StoreError as error:
+        return run.failed(error)
+    return made_rows(plan, shown, run)
+
+
+def made_rows(plan: ObjectPlan, page: Page, run: Run) -> list[Any]:
+    """The objects of rows that all show something."""
+    ids = list(map(member_id, page.members))
+    made = plan.at_once(ids, page.stored, run.claims)
+    if made is not None:
+        return list(made)
+    return [_document(plan, id, one, run) for id, one in zip(ids, page.stored, strict=True)]

@@ -39,10 +39,10 @@ class Measured(Edge):
     def ask(self, parents: Sequence[Any], run: Run) -> Any:
         measure, attribute = self.measure, self.attribute
         query = self.served.measure_query
-        return run.measures([query(measure, getattr(parent, attribute), run.claims) for parent in parents])
+        return run.asking().measures([query(measure, getattr(parent, attribute), run.claims) for parent in parents])
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
-        for place, parent in enumerate(parents, asked):
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
+        for place, parent in zip(places, parents, strict=True):
             stored = run.answer.measures[place]
             value: Any
             if isinstance(stored, Exception):
@@ -53,6 +53,8 @@ class Measured(Edge):
                     value = self.show(in_type(number, self.kind, self.measure, self.name))
                 except UnreadableDocumentError as error:
                     value = run.failed(error)
+                except PlanBrokenError as reason:
+                    value = run.unfit(reason)
             setattr(parent, self.attribute, value)
 
 

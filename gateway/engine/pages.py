@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from gateway.engine.arguments import Arguments, Values
-from gateway.engine.fetches import row_of
+from gateway.engine.fetches import made_rows
 from gateway.engine.objects import ObjectPlan
 from gateway.engine.run import Edge, Run
 from gateway.engine.served import Claims, Served, ServedTimeline
 from projections.declare import Index
-from projections.store.port import Page, PageQuery, PageRow
+from projections.errors import StoreError
+from projections.store.port import Page, PageQuery
+from projections.store.stored import shown_rows
 from schema.errors import BadInputError
 from schema.paging import Window, cursor, window
 
@@ -52,10 +54,9 @@ class PagePart:
 
 @dataclass(eq=False)
 class ShownPage:
-    """One page while it is shown."""
+    """One page while it is shown; each of its rows shows something."""
 
     page: Page
-    rows: Sequence[PageRow]
     list_name: str
     run: Run
     made: list[tuple[ObjectPlan, list[Any]]] = field(default_factory=list[Any])
@@ -79,32 +80,32 @@ class ShownPage:
             case Of.HAS_PREVIOUS:
                 return self.page.has_previous
             case Of.START:
-                return self._cursor(self.rows[0]) if self.rows else None
+                return self._cursor(self.page.members[0]) if self.page.members else None
             case Of.END:
-                return self._cursor(self.rows[-1]) if self.rows else None
+                return self._cursor(self.page.members[-1]) if self.page.members else None
             case _:
                 return of_what
 
     def _objects(self, plan: ObjectPlan) -> list[Any]:
-        found = [row_of(plan, row, self.run) for row in self.rows]
+        found = made_rows(plan, self.page, self.run)
         self.made.append((plan, found))
         return found
 
     def _edges(self, part: PagePart) -> list[Any]:
         if not part.shows:  # all of it was left out: still one object for each row
-            return [part.out() for _ in self.rows]
+            return [part.out() for _ in self.page.members]
         columns: list[Sequence[Any]] = []
         for of, of_what in part.shows:
             if of is Of.NODE:
                 columns.append(self._objects(of_what))
             elif of is Of.CURSOR:
-                columns.append([self._cursor(row) for row in self.rows])
+                columns.append([self._cursor(member) for member in self.page.members])
             else:
-                columns.append([of_what] * len(self.rows))
+                columns.append([of_what] * len(self.page.members))
         return [part.out(*values) for values in zip(*columns, strict=True)]
 
-    def _cursor(self, row: PageRow) -> str:
-        return cursor(self.list_name, row.member)
+    def _cursor(self, member: bytes) -> str:
+        return cursor(self.list_name, member)
 
 
 @dataclass(eq=False)
@@ -134,19 +135,24 @@ class Paged(Edge, ABC):
             for parent in parents:
                 setattr(parent, self.attribute, run.failed(error))
             return None
-        return run.pages([self.query(given, getattr(parent, self.attribute), wanted, run.claims) for parent in parents])
+        return run.asking().pages(
+            [self.query(given, getattr(parent, self.attribute), wanted, run.claims) for parent in parents]
+        )
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
-        if asked is None:
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
+        if places is None:
             return
         made: dict[ObjectPlan, list[Any]] = {}
-        for place, parent in enumerate(parents, asked):
+        for place, parent in zip(places, parents, strict=True):
             page = run.answer.pages[place]
-            if isinstance(page, Exception):
-                setattr(parent, self.attribute, run.failed(page))
+            try:
+                found = page if isinstance(page, Exception) else shown_rows(page)
+            except StoreError as error:
+                found = error
+            if isinstance(found, Exception):
+                setattr(parent, self.attribute, run.failed(found))
                 continue
-            rows = [row for row in page.rows if row.document is not None and row.document.view is not None]
-            shown = ShownPage(page, rows, self.list_name, run)
+            shown = ShownPage(found, self.list_name, run)
             setattr(parent, self.attribute, shown.show(self.plan))
             for plan, objects in shown.made:
                 made.setdefault(plan, []).extend(objects)

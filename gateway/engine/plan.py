@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gateway.engine.arguments import Variables
+from gateway.engine.asked import Reads
 from gateway.engine.objects import Child
 from gateway.engine.run import Edge, Failure, Run
 
@@ -53,9 +54,11 @@ class Plan:
         """How many trips to the store a run takes at most."""
         return max((stop.trip for stop in self.stops), default=0)
 
-    def begin(self, variables: Variables, claims: Mapping[str, str], max_nodes: int) -> tuple[Any, Run]:
+    def begin(
+        self, variables: Variables, claims: Mapping[str, str], max_nodes: int, reads: Reads, *, is_coarse: bool = False
+    ) -> tuple[Any, Run]:
         """The root object, and the run that fills it. Raises PlanBrokenError for variables that it cannot go by."""
-        run = Run(variables, claims, max_nodes)
+        run = Run(variables, claims, max_nodes, reads, is_coarse=is_coarse)
         root = self.root.out(*[value(run) for value in self.root.values])
         for attribute, edge in self.root.edges:
             if type(getattr(root, attribute)) is not Failure:

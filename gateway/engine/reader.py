@@ -8,18 +8,30 @@ when all have gone before it is sent, nothing is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
+from gateway.engine.asked import Asked
+from gateway.engine.trip import Trip, fail
 from projections.errors import RebuildingError, StoreError, StoreUnavailableError
 from projections.store.document import Document
-from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReadAnswer, ReaderStore
+from projections.store.keys import Bucket
+from projections.store.port import (
+    DocumentKey,
+    Listing,
+    MeasureQuery,
+    Number,
+    Page,
+    PageQuery,
+    ReadAnswer,
+    ReaderStore,
+    Wanted,
+)
+from projections.store.stored import read_document
 
 A = TypeVar("A")
 
-Number: TypeAlias = int | bytes | None
-"""A measure as it is stored (projections.store.port.ReadAnswer)."""
 Vouched: TypeAlias = tuple[asyncio.Future[A], list[asyncio.Future[Document | None]]]
 """What was asked for, and the documents that are to vouch for it."""
 
@@ -28,55 +40,12 @@ MAX_DOCUMENTS: Final = 2000
 """Of one call of the store: some 2 ms of its time."""
 
 
-@dataclass
-class _Trip:
-    """What goes to the store together: each thing with its place in the answer, and those who wait."""
-
-    loop: asyncio.AbstractEventLoop
-    documents: dict[DocumentKey, int] = field(default_factory=dict[DocumentKey, int])
-    pages: dict[PageQuery, int] = field(default_factory=dict[PageQuery, int])
-    measures: dict[MeasureQuery, int] = field(default_factory=dict[MeasureQuery, int])
-    vouchers: set[DocumentKey] = field(default_factory=set[DocumentKey])
-    waiting: list[tuple[asyncio.Future[Any], Callable[[ReadAnswer], Any]]] = field(default_factory=list[Any])
-
-    def wait(self, pick: Callable[[ReadAnswer], A | StoreError]) -> asyncio.Future[A]:
-        """What somebody gets of the answer; an exception that is picked is raised where it is awaited."""
-        future: asyncio.Future[A] = self.loop.create_future()
-        self.waiting.append((future, pick))
-        return future
-
-    def answer(self, read: ReadAnswer) -> None:
-        """Hands everybody their share."""
-        for future, pick in self.waiting:
-            if not future.done():
-                value = pick(read)
-                if isinstance(value, Exception):
-                    _fail(future, value)
-                else:
-                    future.set_result(value)
-
-    def fail(self, error: Exception) -> None:
-        """Tells everybody: a failure of the whole is the answer to each item."""
-        failures: list[Any] = [error]
-        self.answer(
-            ReadAnswer(failures * len(self.documents), failures * len(self.pages), failures * len(self.measures))
-        )
-
-    def fail_late(self) -> None:
-        """Tells everybody that the store took too long. The error is the trip's own: each raise grows its traceback."""
-        self.fail(StoreUnavailableError("the store of read models did not answer in time"))
-
-    def is_awaited(self) -> bool:
-        """Whether anybody still waits."""
-        return any(not future.done() for future, _ in self.waiting)
-
-
 class BatchedReader:
     """Collects reads and makes the trips. One per process; use on one loop; close when done.
 
     Args:
         store: where documents are.
-        tasks: owns the trips; trips never raise, and end with the group.
+        tasks: owns the trips that take a task; they never raise, and end with the group.
         deadline_s: a trip that takes longer fails with StoreUnavailableError, whatever the store makes of it afterwards.
         max_documents: documents per call of the store; more are split over several that go out together.
     """
@@ -94,36 +63,65 @@ class BatchedReader:
         self._loop = asyncio.get_running_loop()  # asked once: before Python 3.12 every asking is a system call
         self._deadline_s = deadline_s
         self._max_documents = max_documents
-        self._next: _Trip | None = None
+        self._next: Trip | None = None
+        self._under_way: dict[Trip, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self.trips_made = 0
 
-    def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery]
-    ) -> asyncio.Future[ReadAnswer]:
-        """Asks for all of it now; the answer comes with the tick's trip, in the order of what was asked.
+    def collect(self, *, alone: bool = False) -> Trip:
+        """See Reads: the tick's trip, which is sent when the tick is over, or one of its own, which is when it is read."""
+        return Trip(self._loop) if alone else self._trip()
 
-        Whatever fails is in the place of its item, also when the trip fails as a whole. The answer may be another's too.
-        """
+    def read(self, asked: Asked) -> asyncio.Future[ReadAnswer]:
+        """See Reads. The answer has what others asked for, too."""
+        assert isinstance(asked, Trip)  # noqa: S101 - of `collect`
+        if asked is not self._next:
+            self._loop.call_soon(self._send, asked)
+        return asked.whole()
+
+    def begin(self, asked: Asked) -> asyncio.Future[ReadAnswer]:
+        """See Reads."""
+        return self.read(asked)
+
+    def own(self, reading: Awaitable[A]) -> asyncio.Future[A]:
+        """What it comes to, in a task of the group."""
+        future: asyncio.Future[A] = self._loop.create_future()
+        settling = _settle(future, reading)
+        try:
+            self._tasks.create_task(settling)
+        except RuntimeError:  # the group has ended: whoever asks on the way out is told so, and does not wait for ever
+            settling.close()
+            if asyncio.iscoroutine(reading):
+                reading.close()
+            fail(future, _stopping())
+        return future
+
+    def join(self, wanted: Wanted) -> asyncio.Future[ReadAnswer]:
+        """Asks for all of it in the tick's trip; the answer has that alone, in its order."""
         trip = self._trip()
-        of_documents = _places(trip.documents, documents)
-        of_pages = _places(trip.pages, pages)
-        of_measures = _places(trip.measures, measures)
-
-        def pick(read: ReadAnswer) -> ReadAnswer:
-            found, rows, numbers = read
-            return ReadAnswer(
-                [found[place] for place in of_documents],
-                [rows[place] for place in of_pages],
-                [numbers[place] for place in of_measures],
+        documents = {bucket: [trip.document(bucket, id) for id in ids] for bucket, ids in wanted.documents.items()}
+        lists = {listing: trip.lists(listing, names) for listing, names in wanted.lists.items()}
+        pages, measures = trip.pages(wanted.pages), trip.measures(wanted.measures)
+        return trip.wait(
+            lambda read: ReadAnswer(
+                {bucket: [read.documents[bucket][place] for place in places] for bucket, places in documents.items()},
+                {listing: [read.lists[listing][place] for place in places] for listing, places in lists.items()},
+                [read.pages[place] for place in pages],
+                [read.measures[place] for place in measures],
             )
-
-        return trip.wait(pick)
+        )
 
     def document(self, key: DocumentKey) -> asyncio.Future[Document | None]:
         """Asks for a document now; the answer comes with the tick's trip. Raises StoreError when awaited."""
+        trip, bucket = self._trip(), key.bucket
+        place = trip.document(bucket, key.id)
+        return trip.wait(lambda read: _document(key, read.documents[bucket][place]))
+
+    def rows(self, listing: Listing, name: str, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Page]:
+        """Asks for a list now, and for the documents that are to vouch for it, as for a page."""
         trip = self._trip()
-        [place] = _places(trip.documents, [key])
-        return trip.wait(lambda read: read.documents[place])
+        [place] = trip.lists(listing, [name])
+        return trip.wait(lambda read: read.lists[listing][place]), self.vouch(vouchers)
 
     def page(self, query: PageQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Page]:
         """Asks for a page now, and for the documents that are to vouch for it: they are read before it, in the same trip.
@@ -131,79 +129,126 @@ class BatchedReader:
         Raises StoreError when awaited; RebuildingError among them.
         """
         trip = self._trip()
-        [place] = _places(trip.pages, [query])
-        return trip.wait(lambda read: read.pages[place]), self._vouch(vouchers)
+        [place] = trip.pages([query])
+        return trip.wait(lambda read: read.pages[place]), self.vouch(vouchers)
 
     def measure(self, query: MeasureQuery, vouchers: Sequence[DocumentKey] = ()) -> Vouched[Number]:
         """Asks for a measure now, and for the documents that are to vouch for it, as for a page."""
         trip = self._trip()
-        [place] = _places(trip.measures, [query])
-        return trip.wait(lambda read: read.measures[place]), self._vouch(vouchers)
+        [place] = trip.measures([query])
+        return trip.wait(lambda read: read.measures[place]), self.vouch(vouchers)
 
-    def _vouch(self, keys: Sequence[DocumentKey]) -> list[asyncio.Future[Document | None]]:
+    def vouch(self, keys: Sequence[DocumentKey]) -> list[asyncio.Future[Document | None]]:
+        """Asks for documents that vouch for whatever else is asked for in this tick: they are read before it, in the same trip."""
         self._trip().vouchers.update(keys)
         return [self.document(key) for key in keys]
 
-    def _trip(self) -> _Trip:
+    def _trip(self) -> Trip:
         """The trip that is being collected, begun when there is none."""
         if self._next is None:
-            self._next = _Trip(self._loop)
-            self._loop.call_soon(self._send)
+            self._next = Trip(self._loop)
+            self._loop.call_soon(self._send, self._next)
         return self._next
 
-    def _send(self) -> None:
-        trip, self._next = self._next, None
-        if trip is None or not trip.is_awaited():
+    def _send(self, trip: Trip) -> None:
+        if trip is self._next:
+            self._next = None
+        if not trip.is_awaited():
             return
-        making = self._make(trip)
         try:
-            self._tasks.create_task(making)
-        except RuntimeError:  # the group has ended: whoever asks on the way out is told so, and does not wait for ever
-            making.close()
-            trip.fail(StoreUnavailableError("the gateway is stopping"))
-
-    async def _make(self, trip: _Trip) -> None:
-        overdue = self._loop.call_later(self._deadline_s, trip.fail_late)
-        try:
-            trip.answer(await self._read(trip))
-        except asyncio.CancelledError:
-            trip.fail(StoreUnavailableError("the gateway is stopping"))
-            raise
+            reading = self._reading(trip)
         except Exception as error:  # noqa: BLE001 - handed to everybody who asked
             trip.fail(error)
-        finally:
-            overdue.cancel()
+            return
+        self._under_way[trip] = self._loop.time() + self._deadline_s
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._deadline_s, self._look)
+        reading.add_done_callback(partial(self._arrived, trip))
 
-    async def _read(self, trip: _Trip) -> ReadAnswer:
-        if len(trip.documents) <= self._max_documents:
+    def _reading(self, trip: Trip) -> asyncio.Future[Any]:
+        """What the trip comes to: what the store promises, or a task of the group."""
+        wanted = trip.wanted()
+        if sum(map(len, wanted.documents.values())) <= self._max_documents:
             self.trips_made += 1
-            return await self._store.read(list(trip.documents), list(trip.pages), list(trip.measures))
-        return await self._split(trip)
+            reading = self._store.read(wanted)
+            return reading if isinstance(reading, asyncio.Future) else self.own(reading)
+        return self.own(self._split(wanted, trip.vouchers))
 
-    async def _split(self, trip: _Trip) -> ReadAnswer:
-        """Pages and measures travel with everything that vouches for them."""
-        keys = [key for key in trip.documents if key not in trip.vouchers]
-        chunks = [keys[i : i + self._max_documents] for i in range(0, len(keys), self._max_documents)]
-        last = [*chunks.pop(), *trip.vouchers] if chunks else list(trip.vouchers)
+    def _arrived(self, trip: Trip, reading: asyncio.Future[ReadAnswer | Exception]) -> None:
+        """Hands on what a trip came to."""
+        self._under_way.pop(trip, None)
+        found = _stopping() if reading.cancelled() else reading.exception() or reading.result()
+        if isinstance(found, ReadAnswer):
+            trip.answer(found)
+        elif isinstance(found, Exception):
+            trip.fail(found)
+
+    def _look(self) -> None:
+        """Fails trips that are overdue, and looks again when the next one may be: one timer for all."""
+        self._timer, now_s = None, self._loop.time()
+        while self._under_way:
+            trip, overdue_s = next(iter(self._under_way.items()))
+            if overdue_s > now_s:
+                self._timer = self._loop.call_at(overdue_s, self._look)
+                return
+            del self._under_way[trip]
+            trip.fail_late()
+
+    async def _split(self, wanted: Wanted, vouchers: Iterable[DocumentKey]) -> ReadAnswer:
+        """Lists, pages and measures travel with everything that vouches for them."""
+        keys = [DocumentKey(bucket, id) for bucket, ids in wanted.documents.items() for id in ids]
+        first = dict.fromkeys(vouchers)
+        rest = [key for key in keys if key not in first]
+        chunks = [rest[i : i + self._max_documents] for i in range(0, len(rest), self._max_documents)]
+        last = [*(chunks.pop() if chunks else ()), *first]
         self.trips_made += len(chunks) + 1
         whole, *others = await asyncio.gather(
-            self._store.read(last, list(trip.pages), list(trip.measures)),
-            *(self._store.read(chunk, [], []) for chunk in chunks),
+            self._store.read(wanted._replace(documents=_by_bucket(last))),
+            *(self._store.read(Wanted(_by_bucket(chunk))) for chunk in chunks),
         )
-        found = dict(zip(last, whole.documents, strict=True))
-        for chunk, other in zip(chunks, others, strict=True):
-            found.update(zip(chunk, other.documents, strict=True))
-        return ReadAnswer([found[key] for key in trip.documents], whole.pages, whole.measures)
+        found: dict[DocumentKey, Any] = {}
+        for chunk, answer in zip((last, *chunks), (whole, *others), strict=True):
+            by_bucket = {bucket: iter(documents) for bucket, documents in answer.documents.items()}
+            found.update((key, next(by_bucket[key.bucket])) for key in chunk)
+        documents = {bucket: [found[DocumentKey(bucket, id)] for id in ids] for bucket, ids in wanted.documents.items()}
+        return whole._replace(documents=documents)
 
 
-def _places(known: dict[A, int], asked: Sequence[A]) -> list[int]:
-    """The place of each in the answer; what is new gets one."""
-    return [known.setdefault(item, len(known)) for item in asked]
+async def _settle(future: asyncio.Future[A], reading: Awaitable[A]) -> None:
+    """Puts what it comes to into the future: a task of a group must not raise."""
+    try:
+        found = await reading
+    except asyncio.CancelledError:
+        if not future.done():
+            fail(future, _stopping())
+        raise
+    except Exception as error:  # noqa: BLE001 - whoever waits is told
+        if not future.done():
+            fail(future, error)
+    else:
+        if not future.done():
+            future.set_result(found)
 
 
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
-    future.set_exception(error)
-    future.exception()  # seen: a requester that left must not make the loop complain
+def _stopping() -> StoreUnavailableError:
+    return StoreUnavailableError("the gateway is stopping")
+
+
+def _by_bucket(keys: Iterable[DocumentKey]) -> dict[Bucket, list[str]]:
+    found: dict[Bucket, list[str]] = {}
+    for bucket, id in keys:
+        found.setdefault(bucket, []).append(id)
+    return found
+
+
+def _document(key: DocumentKey, found: bytes | StoreError | None) -> Document | StoreError | None:
+    """A document, or what is wrong with it, as a value."""
+    if not isinstance(found, bytes):
+        return found
+    try:
+        return read_document(key.id, found)
+    except StoreError as error:
+        return error
 
 
 async def settled(asked: Awaitable[A]) -> A | RebuildingError:

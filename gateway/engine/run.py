@@ -7,41 +7,19 @@ given a turn after every TURN_NODES objects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from gateway.engine.arguments import Variables
-from gateway.errors import TooComplexError
-from projections.store.document import Document
-from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery
+from gateway.engine.asked import Asked, Reads
+from gateway.engine.errors import PlanBrokenError, UnfitError
+from gateway.errors import TooComplexError, UnreadableDocumentError
+from projections.store.port import ReadAnswer
 
 MAX_NODES: Final = 100_000
 """Objects of one answer, each as often as it is shown: what a static cost within its limit can come to, and then some."""
 TURN_NODES: Final = 4_000
 """Objects that are made at a stretch: some 10 ms."""
-
-
-class Answers(Protocol):
-    """What a stage read, in the order of what it asked for; what failed is in the place of its item."""
-
-    @property
-    def documents(self) -> Sequence[Document | Exception | None]: ...
-    @property
-    def pages(self) -> Sequence[Page | Exception]: ...
-    @property
-    def measures(self) -> Sequence[int | bytes | Exception | None]: ...
-
-
-class GivenAnswers(NamedTuple):
-    """Answers that were put together."""
-
-    documents: Sequence[Document | Exception | None]
-    pages: Sequence[Page | Exception]
-    measures: Sequence[int | bytes | Exception | None]
-
-
-Read: TypeAlias = Callable[[Sequence[DocumentKey], Sequence[PageQuery], Sequence[MeasureQuery]], Awaitable[Answers]]
-"""Reads all of it in one trip; a failure as a whole is the answer to each item."""
 
 
 class Failure:
@@ -57,16 +35,18 @@ class Edge(Protocol):
     """Leads from objects to what is read for them: `ask` says what to read, `settle` puts it into their attributes."""
 
     def ask(self, parents: Sequence[Any], run: Run) -> Any:
-        """Adds to the run's next stage; what it returns is handed to `settle`."""
+        """Adds to what the run's next stage reads (`Run.asking`); what it returns is handed to `settle`."""
         ...
 
-    def settle(self, parents: Sequence[Any], asked: Any, run: Run) -> None:
+    def settle(self, parents: Sequence[Any], places: Any, run: Run) -> None:
         """Takes what was read, and goes on to the edges of what it made."""
         ...
 
 
 class Leads(Protocol):
-    """What objects were made by, and leads on from them."""
+    """What objects were made by, and leads on from them; `is_deep` when there is anywhere to go."""
+
+    is_deep: bool
 
     def descend(self, objects: Sequence[Any], run: Run) -> None:
         """Goes on to the edges of these objects, and of the parts in them."""
@@ -77,13 +57,15 @@ class Run:
     """The state of one run: what its next stage reads, and what the last one read."""
 
     __slots__ = (
-        "_documents",
-        "_measures",
-        "_pages",
+        "_asked",
+        "_asking",
+        "_reading",
+        "_reads",
         "_work",
         "answer",
         "claims",
         "has_failed",
+        "is_coarse",
         "max_nodes",
         "nodes",
         "scale",
@@ -91,8 +73,10 @@ class Run:
         "variables",
     )
 
-    def __init__(self, variables: Variables, claims: Mapping[str, str], max_nodes: int) -> None:
-        """`claims` are what row rules compare with."""
+    def __init__(
+        self, variables: Variables, claims: Mapping[str, str], max_nodes: int, reads: Reads, *, is_coarse: bool = False
+    ) -> None:
+        """`claims` are what row rules compare with; `is_coarse`: what does not fit fails as a whole, and breaks no plan."""
         self.variables = variables
         self.claims = claims
         self.max_nodes = max_nodes
@@ -100,30 +84,31 @@ class Run:
         self.shown = 0
         self.scale = 1
         self.has_failed = False
-        self.answer: Answers = _NOTHING
+        self.is_coarse = is_coarse
+        self.answer = _NOTHING
+        self._reads = reads
+        self._reading: dict[Asked, asyncio.Future[ReadAnswer]] = {}
+        self._asking: Asked | None = None
         self._begin()
 
     def want(self, edge: Edge, parents: Sequence[Any]) -> None:
-        """Puts an edge into the next stage."""
-        self._work.append((edge, parents, edge.ask(parents, self), self.scale))
+        """Puts an edge into the next stage, with what it asked for and, known once it has asked, of whom."""
+        places = edge.ask(parents, self)
+        self._work.append((edge, parents, places, self.scale, self._asking))
 
-    def documents(self, keys: Sequence[DocumentKey]) -> int:
-        """Asks for documents; they are in the answer from this place on."""
-        start = len(self._documents)
-        self._documents += keys
-        return start
+    def asking(self) -> Asked:
+        """What the next stage reads, for an edge to add to; not to be called by one that reads nothing."""
+        asked = self._asking
+        if asked is None:
+            asked = self._asking = self._reads.collect(alone=self.nodes > TURN_NODES)
+            self._asked.append(asked)
+        return asked
 
-    def pages(self, queries: Sequence[PageQuery]) -> int:
-        """Asks for pages, likewise."""
-        start = len(self._pages)
-        self._pages += queries
-        return start
-
-    def measures(self, queries: Sequence[MeasureQuery]) -> int:
-        """Asks for measures, likewise."""
-        start = len(self._measures)
-        self._measures += queries
-        return start
+    def unfit(self, reason: PlanBrokenError) -> Failure:
+        """Notes that something stored does not fit its declaration. Raises UnfitError where it is to be said which field."""
+        if not self.is_coarse:
+            raise UnfitError(str(reason)) from reason
+        return self.failed(UnreadableDocumentError(str(reason)))
 
     def failed(self, error: Exception) -> Failure:
         """Notes a failure, to be put where the value would be."""
@@ -136,38 +121,62 @@ class Run:
         `references` is how many places show them, where they may be fewer: what is below is shown as often. `shown` is then no less
         than the objects of the answer.
         """
+        if not plan.is_deep:
+            self.made(len(objects), references)
+            return
         found = [item for item in objects if item is not None and type(item) is not Failure]
-        self.nodes += len(found)
-        if self.nodes > self.max_nodes:
-            raise too_large(self.max_nodes)
+        self.made(len(found), references)
         if not found:
             return
         scale = self.scale
-        self.shown += scale * (len(found) if references is None else references)
         if references is not None and references > len(found):
             self.scale = scale * (references - len(found) + 1)
         plan.descend(found, self)
         self.scale = scale
 
-    async def through(self, read: Read) -> None:
+    def made(self, count: int, references: int | None = None) -> None:
+        """Counts objects that were made. Raises TooComplexError."""
+        self.nodes += count
+        if self.nodes > self.max_nodes:
+            raise too_large(self.max_nodes)
+        self.shown += self.scale * (count if references is None else references)
+
+    async def through(self) -> None:
         """All stages, to the last."""
         turn = self.nodes + TURN_NODES
         while self._work:
-            work, documents, pages, measures = self._work, self._documents, self._pages, self._measures
+            work, asked = self._work, self._asked
             self._begin()
-            if documents or pages or measures:
-                self.answer = await read(documents, pages, measures)
-            for edge, parents, asked, self.scale in work:
-                edge.settle(parents, asked, self)
+            answers: dict[Asked | None, ReadAnswer] = {None: _NOTHING}
+            if len(asked) > 1:
+                self._begin_reading(asked)
+            for one in asked:
+                reading = self._reading.pop(one, None)
+                answers[one] = await (self._reads.read(one) if reading is None else reading)
+            for edge, parents, places, self.scale, of in work:
+                self.answer = answers[of]
+                edge.settle(parents, places, self)
                 if self.nodes > turn:
                     turn = self.nodes + TURN_NODES
-                    await asyncio.sleep(0)
+                    await self._turn()
+
+    def _begin_reading(self, asked: Sequence[Asked]) -> None:
+        """Has these read side by side."""
+        for one in asked:
+            if one not in self._reading:
+                self._reading[one] = self._reads.begin(one)
+
+    async def _turn(self) -> None:
+        """Lets others go on. What was asked so far leaves meanwhile."""
+        if self._asking is not None:
+            self._begin_reading([self._asking])
+            self._asking = None
+        await asyncio.sleep(0)
 
     def _begin(self) -> None:
-        self._work: list[tuple[Edge, Sequence[Any], Any, int]] = []
-        self._documents: list[DocumentKey] = []
-        self._pages: list[PageQuery] = []
-        self._measures: list[MeasureQuery] = []
+        self._work: list[tuple[Edge, Sequence[Any], Any, int, Asked | None]] = []
+        self._asked: list[Asked] = []
+        self._asking = None
 
 
 def too_large(max_nodes: int) -> TooComplexError:
@@ -175,4 +184,4 @@ def too_large(max_nodes: int) -> TooComplexError:
     return TooComplexError(f"the answer has more than {max_nodes} objects")
 
 
-_NOTHING: Final = GivenAnswers((), (), ())
+_NOTHING: Final = ReadAnswer()

@@ -11,16 +11,15 @@ from decimal import Context, Decimal
 from typing import Any, Final, TypeAlias
 
 from gateway.consistency.requirements import Aggregate
-from gateway.engine.reader import Number
 from gateway.engine.stored import StoredEntry, StoredRow, StoredType, stored_type
 from gateway.errors import UnreadableDocumentError
 from projections.declare import Index, Projection
 from projections.errors import WireError
 from projections.measure import Measure
 from projections.shape import struct_fields, unwrap
-from projections.store.document import Document
-from projections.store.keys import NO_VALUE, Bucket, bucket_of, filter_text, sort_value
-from projections.store.port import DocumentKey, MeasureQuery, PageQuery, PageRow
+from projections.store.document import Document, unpack
+from projections.store.keys import LEFT_OUT, NO_VALUE, Bucket, bucket_of, filter_text, index_list, sort_value
+from projections.store.port import DocumentKey, Listing, MeasureQuery, Number, PageQuery, Stored
 from projections.timeline import Happening, Timeline
 from schema.marks import RowRule
 from schema.model import Graph
@@ -51,19 +50,13 @@ class Served:
         self.buckets = buckets
         self.rule = rule
         self._stored = stored
+        self._frames: dict[tuple[str, str], tuple[str, str]] = {}
         self._fields = struct_fields(projection.view, where=projection.name)
-        self._buckets = [Bucket(projection.name, projection.version, number) for number in range(buckets)]
+        self.all_buckets = [Bucket(projection.name, projection.version, number) for number in range(buckets)]
 
     def key(self, id: str) -> DocumentKey:
         """Where the document of an aggregate is."""
-        return DocumentKey(self._buckets[bucket_of(id, self.buckets)], id)
-
-    def keys(self, ids: Iterable[str]) -> list[DocumentKey]:
-        """Where the documents of several are."""
-        if self.buckets > 1:
-            return [self.key(id) for id in ids]
-        [bucket] = self._buckets
-        return [DocumentKey(bucket, id) for id in ids]
+        return DocumentKey(self.all_buckets[bucket_of(id, self.buckets)], id)
 
     def aggregate(self, id: str) -> Aggregate:
         """The aggregate's name in tokens."""
@@ -104,6 +97,28 @@ class Served:
             projection.name, projection.version, self.buckets, index.name, values,
             limit, index.descending, after, before, backward,
         )  # fmt: skip
+
+    def listing(self, index: Index[Any], limit: int) -> Listing:
+        """The lists of an index, so many rows of each."""
+        return Listing(self.projection.name, self.projection.version, self.buckets, index.name, limit, index.descending)
+
+    def list_names(self, index: Index[Any], via: str, keys: Iterable[str], claims: Claims) -> list[str]:
+        """The names of the lists of an index in which the filter `via` is one of the keys and all others are left out, as far as
+        the principal may see them.
+        """
+        if self.rule is not None:
+            text = self.filter_text
+            return [
+                index_list(index.name, [text(name, key if name == via else None, claims) for name in index.fields])
+                for key in keys
+            ]
+        frame = self._frames.get((index.name, via))
+        if frame is None:
+            place = index.fields.index(via)
+            before = index_list(index.name, (*[LEFT_OUT] * place, ""))
+            frame = self._frames[index.name, via] = before, f":{LEFT_OUT}" * (len(index.fields) - place - 1)
+        before, after = frame
+        return [f"{before}{filter_text(key)}{after}" for key in keys]
 
     def measure_query(self, measure: Measure[Any], value: Any, claims: Claims = NO_CLAIMS) -> MeasureQuery:
         """The store's query for a measure of one value of what it is kept by, as far as the principal may see it."""
@@ -173,11 +188,9 @@ class ServedTimeline:
                 return served
         return None
 
-    def entry(self, row: PageRow) -> StoredEntry | None:
-        """The entry that a row of a page shows, which reads as an Activity."""
-        if row.document is None or row.document.view is None:
-            return None
-        return StoredEntry(self._stored, f"an entry of the timeline {self.timeline.name!r}", row.document.view)
+    def entry(self, stored: Stored) -> StoredEntry:
+        """The entry that a row of a page shows, which reads as an Activity. Raises WireError."""
+        return StoredEntry(self._stored, f"an entry of the timeline {self.timeline.name!r}", unpack(stored).view or b"")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from gateway.engine.errors import NotCompiledError
 from projections.shape import FieldType, struct_fields, unwrap
-from projections.wire import MAX_INT, MIN_INT
+from projections.wire import MAX_INT, MIN_INT, Codec, encode_plain
 
 _WIRE: Final[Mapping[type, Any]] = {
     str: str,
@@ -39,7 +39,6 @@ _ITSELF: Final = (str, int, float, bool)
 """Types whose values are stored as JSON has them."""
 _NOWHERE: Final = "~"
 """Begins names of JSON that no view stores: fields of views are Python's names."""
-_encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 
 def wire_type(kind: FieldType) -> Any:
@@ -53,10 +52,12 @@ def wire_type(kind: FieldType) -> Any:
 
 
 class _Declared(NamedTuple):
-    """What a struct declares: by field its annotation and what msgspec says of it, and the names that are stored."""
+    """What a struct declares: by field its annotation, what that says, what msgspec says of it, and the name that is stored."""
 
     annotations: Mapping[str, Any]
+    kinds: Mapping[str, FieldType]
     infos: Mapping[str, msgspec.structs.FieldInfo]
+    names: Mapping[str, str]
     stored: frozenset[str]
 
 
@@ -64,8 +65,10 @@ class _Declared(NamedTuple):
 def _declared(struct: type[msgspec.Struct]) -> _Declared:
     """Read once for each view and part that contexts declare: to evaluate annotations takes longer than the rest of an object."""
     annotations = struct_fields(struct, where=struct.__name__)
+    kinds = {name: unwrap(annotation) for name, annotation in annotations.items()}
     infos = {info.name: info for info in msgspec.structs.fields(struct)}
-    return _Declared(annotations, infos, frozenset(map(to_camel_case, annotations)))
+    names = {name: to_camel_case(name) for name in annotations}
+    return _Declared(annotations, kinds, infos, names, frozenset(names.values()))
 
 
 class In:
@@ -87,25 +90,26 @@ class In:
 
     def own_leaf(self, name: str) -> str:
         """As `leaf`, in the type that the view itself declares."""
-        return self.leaf(name, unwrap(self._declared.annotations[name]))
+        return self.leaf(name, self._declared.kinds[name])
 
     def raw(self, name: str) -> tuple[str, Callable[[Any], Any]]:
         """The attribute with the bytes of a stored field, and what reads a value in the field's own type out of them.
 
-        Where the form in which it is stored is a value of that type there is nothing to read.
+        Where the form in which it is stored is a value of that type there is nothing to read; elsewhere bounds are looked at, too.
         """
-        kind = unwrap(self._declared.annotations[name])
+        kind = self._declared.kinds[name]
         if kind.item in _ITSELF:
             return self.leaf(name, kind), itself
         attribute = self._attribute(name)
         self._types[name] = msgspec.Raw
-        return attribute, msgspec.json.Decoder(self._declared.annotations[name]).decode
+        codec: Codec[Any] = Codec(msgspec.defstruct("Needed", [("value", self._declared.annotations[name])]))
+        return attribute, lambda stored: codec.decode(b'{"value":%b}' % bytes(stored)).value
 
     def part(self, name: str) -> tuple[str, In]:
         """The attribute that a nested struct (or a list of them) is decoded into, and what of it."""
         attribute = self._attribute(name)
         if name not in self._parts:
-            self._parts[name] = In(unwrap(self._declared.annotations[name]).item)
+            self._parts[name] = In(self._declared.kinds[name].item)
         return attribute, self._parts[name]
 
     def own(self, response: str) -> str:
@@ -132,7 +136,7 @@ class In:
         rename: dict[str, str] = {}
         for name, attribute in self._attributes.items():
             fields[attribute] = (attribute, self._type(name), *self._default(name))
-            rename[attribute] = to_camel_case(name)
+            rename[attribute] = self._declared.names[name]
         for attribute, shown in self._own:
             fields[attribute] = (attribute, Any, None)
             rename[attribute] = shown
@@ -141,12 +145,12 @@ class In:
 
     def stored_names(self) -> Mapping[str, str]:
         """By attribute the name in the stored JSON, which for what is put there is what it is encoded as."""
-        found = {attribute: to_camel_case(name) for name, attribute in self._attributes.items()}
+        found = {attribute: self._declared.names[name] for name, attribute in self._attributes.items()}
         return found | dict(self._own)
 
     def list_type(self, name: str) -> Any:
         """The type of a nested field as a whole, to read it out of its bytes."""
-        return self._nested(name, unwrap(self._declared.annotations[name]))
+        return self._nested(name, self._declared.kinds[name])
 
     def _attribute(self, name: str) -> str:
         return self._attributes.setdefault(name, f"d{len(self._attributes)}")
@@ -154,7 +158,7 @@ class In:
     def _type(self, name: str) -> Any:
         if name in self._types:
             return self._types[name]
-        return self._nested(name, unwrap(self._declared.annotations[name]))
+        return self._nested(name, self._declared.kinds[name])
 
     def _nested(self, name: str, kind: FieldType) -> Any:
         item: Any = self._parts[name].struct(())
@@ -168,7 +172,7 @@ class In:
         if info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT:
             return ()
         value = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
-        data = _encode(value)
+        data = encode_plain(value)
         if self.is_raw(name):
             return (msgspec.Raw(data),)
         plain = msgspec.json.decode(data)
@@ -184,7 +188,7 @@ def itself(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Shape:
-    """How a stored object becomes one of the answer: `decode`, then `out(*pick(decoded))` unless `out` is None."""
+    """How stored objects become those of the answer: `decode` a list, then `out(*pick(one))` of each unless `out` is None."""
 
     decode: Callable[[bytes], Any]
     struct: type[msgspec.Struct]

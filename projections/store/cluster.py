@@ -2,6 +2,7 @@
 
 Invariants: a trip that was sent to the wrong server is sent once more, after the map of slots was read anew, unless a part of it
 that writes was done; after anything else went wrong the map is read anew before the next trip, so that a failover heals itself.
+At most one reading of the map is under way, for all who wait for it; who gives up ends their own wait alone.
 """
 
 from __future__ import annotations
@@ -12,15 +13,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
 
+from redis import exceptions
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    ReadOnlyError,
+    ResponseError,
+    SlotNotCoveredError,
+)
 
 from projections.store.command import Command
 from projections.store.connection import Connection
 from projections.store.faults import AWAY
 from projections.store.link import subscribe
+from projections.store.pipe import Deliver
 
 _STALE: Final = (AskError, ClusterDownError, MovedError, ReadOnlyError)
 """Replies that show that slots are elsewhere than the map says."""
@@ -48,6 +58,7 @@ class ClusterLink:
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._is_stale = True
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
         try:
@@ -57,6 +68,9 @@ class ClusterLink:
             self._is_stale = True
             raise
 
+    def read(self, commands: Sequence[Command], deliver: Deliver) -> bool:
+        return False  # the map of slots may have to be read first
+
     async def _followed(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._attempt(commands)
         if not any(isinstance(reply, MovedError) for reply in replies):
@@ -64,10 +78,10 @@ class ClusterLink:
         done = [command for command, reply in zip(commands, replies, strict=True) if not isinstance(reply, MovedError)]
         if any(command.words[0] not in _READS for command in done):
             return replies
-        return await self._attempt(commands)
+        return await self._attempt(commands, is_second=True)
 
     async def everywhere(self, *words: Any) -> list[Any]:
-        await self._refresh()
+        await self._refresh(is_newest=True)
         answers = await self._each([(node, [words]) for node in self._client.get_primaries()])
         return [answer[0] if isinstance(answer, list) else answer for answer in answers]
 
@@ -81,30 +95,39 @@ class ClusterLink:
                 self._is_stale = True
                 if not isinstance(error, MovedError):
                     raise
-                await self._refresh()
+                await self._refresh(is_newest=True)
                 connection = await stack.enter_async_context(self._subscribed(channel))
             yield connection
 
     async def close(self) -> None:
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
         for connection in self._connections.values():
             await connection.close()
         await self._nodes.aclose()
         await self._nodes.aclose("startup_nodes")
         self._is_stale = True
 
-    async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
-        await self._refresh()
+    async def _attempt(self, commands: Sequence[Command], *, is_second: bool = False) -> list[Any]:
+        """Replies; of a server that does not answer the error for each of its commands, if all commands only read."""
+        await self._refresh(is_newest=is_second)
+        replies: list[Any] = [None] * len(commands)
         places: dict[ClusterNode, list[int]] = {}
         for place, command in enumerate(commands):
-            places.setdefault(self._node(command.key), []).append(place)
-        answers = await self._each([(node, [commands[place].words for place in at]) for node, at in places.items()])
-        replies: list[Any] = [None] * len(commands)
+            try:
+                places.setdefault(self._node(command.key), []).append(place)
+            except SlotNotCoveredError as error:
+                replies[place] = error
+        trips = [(node, [commands[place].words for place in at]) for node, at in places.items()]
+        answers = await self._each(trips) if trips else []
         for at, answer in zip(places.values(), answers, strict=True):
-            if not isinstance(answer, list):
-                raise answer
-            for place, reply in zip(at, answer, strict=True):
+            for place, reply in zip(at, answer if isinstance(answer, list) else [answer] * len(at), strict=True):
                 replies[place] = reply
         self._is_stale = self._is_stale or any(isinstance(reply, _STALE) for reply in replies)
+        failed = [reply for reply in replies if isinstance(reply, AWAY) and not isinstance(reply, ResponseError)]
+        if failed and (len(failed) == len(replies) or any(command.words[0] not in _READS for command in commands)):
+            raise failed[0]
         return replies
 
     async def _each(
@@ -143,18 +166,46 @@ class ClusterLink:
                 await connection.disconnect(nowait=True)
 
     def _node(self, key: str) -> ClusterNode:
-        return self._nodes.get_node_from_slot(self._client.keyslot(key))
+        slot = self._client.keyslot(key)
+        try:
+            return self._nodes.get_node_from_slot(slot)
+        except (KeyError, SlotNotCoveredError):
+            self._is_stale = True
+            raise SlotNotCoveredError(f"no server of the cluster is known to have slot {slot}") from None
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, *, is_newest: bool = False) -> None:
+        """Returns when there is a map of slots to go by. Raises why it could not be read.
+
+        Whoever has a map goes on with it while it is read anew, so that a silent server concerns its own slots alone. With
+        `is_newest` they wait: for a map that was asked for after what they saw of the one before.
+        """
+        if self._refreshing is not None:
+            if self._nodes.slots_cache and not is_newest:
+                return
+            await _waited_for(self._refreshing)
         if self._is_stale:
-            self._is_stale = False
-            try:
+            if self._refreshing is None:
+                self._is_stale = False
+                self._refreshing = asyncio.get_running_loop().create_task(self._read_map())
+                self._refreshing.add_done_callback(self._refreshed)
+                if self._nodes.slots_cache and not is_newest:
+                    return
+            await _waited_for(self._refreshing)
+
+    async def _read_map(self) -> None:
+        beginnings = dict(self._nodes.startup_nodes)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s + self._timeout_s):
                 await self._nodes.initialize()
-                for name in self._connections.keys() - self._nodes.nodes_cache.keys():
-                    await self._connections.pop(name).close()
-            except BaseException:
-                self._is_stale = True
-                raise
+        except LookupError as error:  # redis-py's, where nobody has a slot; it has forgotten all servers then
+            self._nodes.startup_nodes = beginnings
+            raise ClusterDownError("no server of the cluster has slots") from error
+        for name in self._connections.keys() - self._nodes.nodes_cache.keys():
+            await self._connections.pop(name).close()
+
+    def _refreshed(self, refreshing: asyncio.Task[None]) -> None:
+        self._refreshing = None
+        self._is_stale = self._is_stale or refreshing.cancelled() or refreshing.exception() is not None
 
     @asynccontextmanager
     async def _leased(self, node: ClusterNode) -> AsyncGenerator[Any]:
@@ -171,3 +222,11 @@ class ClusterLink:
             yield connection
         finally:
             node.release(connection)
+
+
+async def _waited_for(refreshing: asyncio.Task[None]) -> None:
+    """Raises what the task raised. It goes on when the caller is cancelled, whose cancellation is not that of the task."""
+    await asyncio.wait([refreshing])
+    if refreshing.cancelled():
+        raise exceptions.ConnectionError("the link was closed")
+    refreshing.result()

@@ -37,8 +37,11 @@ AWAY: Final = (RedisError, RedisClusterException, OSError)
 
 
 def told(error: ResponseError) -> StoreError:
-    """A refusal of the server in the words of the port."""
-    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
+    """A refusal of the server in the words of the port.
+
+    Functions that are missing were given to the server once before this is told: it lost them again, and is given them again.
+    """
+    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES) or lacks_functions(error):
         return StoreUnavailableError(f"the store refuses for the moment: {error}")
     return StoreMisconfiguredError(f"the store refused a command: {error}")
 

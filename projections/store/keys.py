@@ -215,8 +215,8 @@ def member(sort: Any, id: str) -> bytes:
 
 
 def member_id(entry: bytes) -> str:
-    """The aggregate's id in an index entry."""
-    return entry.rpartition(SEPARATOR)[2].decode()
+    """The aggregate's id in an index entry; in one that is not ours, and no UTF-8, something that names nothing."""
+    return entry.rpartition(SEPARATOR)[2].decode("utf-8", "replace")
 
 
 class Entry(NamedTuple):

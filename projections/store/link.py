@@ -5,19 +5,18 @@ Invariants: all commands to a server share one connection (connection.py); a sub
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import MovedError
 
-from projections.errors import StoreMisconfiguredError
 from projections.store.command import Command
 from projections.store.connection import Connection
 from projections.store.faults import AWAY
+from projections.store.pipe import Deliver
 
 
 class Link(Protocol):
@@ -26,13 +25,18 @@ class Link(Protocol):
     one_slot_each: bool
     """Whether a command may name keys of one slot only."""
 
-    async def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Replies in the order of the commands, a refusal (ResponseError) in the place of its reply.
+    def batch(self, commands: Sequence[Command]) -> Awaitable[list[Any]]:
+        """Replies in the order of the commands, a refusal (ResponseError) in the place of its reply; where there are several
+        servers and all commands only read, also what redis-py raises for a server that does not answer.
 
         Those of one server travel together, in their order, on one connection, with whatever others submit in the same tick of
         the loop. Ends within `connect_timeout_s + timeout_s`. When it is cancelled, what has left is done or not done, and no other
         batch is harmed.
         """
+        ...
+
+    def read(self, commands: Sequence[Command], deliver: Deliver) -> bool:
+        """As `batch`, of commands that only read; they leave at once, without a task. False when that cannot be done."""
         ...
 
     async def everywhere(self, *words: Any) -> list[Any]:
@@ -73,12 +77,12 @@ class SingleLink:
             self._pool.make_connection, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s
         )
 
-    async def batch(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self._connection.submit([command.words for command in commands])
-        for reply in replies:
-            if isinstance(reply, MovedError):
-                raise StoreMisconfiguredError("the server is one of a cluster; set HEADRACE_REDIS_CLUSTER")
-        return replies
+    def batch(self, commands: Sequence[Command]) -> Awaitable[list[Any]]:
+        return self._connection.submit([command.words for command in commands])
+
+    def read(self, commands: Sequence[Command], deliver: Deliver) -> bool:
+        self._connection.ask([command.words for command in commands], deliver)
+        return True
 
     async def everywhere(self, *words: Any) -> list[Any]:
         try:

@@ -17,16 +17,28 @@ from projections.errors import RebuildingError, StoreError, StoreMisconfiguredEr
 from projections.log.port import Partition
 from projections.store import model, page
 from projections.store.change import UNREAD, Applied, ApplyOutcome, BucketChange, Fence, Standing, Waiting
-from projections.store.document import Document
+from projections.store.document import Document, pack
 from projections.store.keys import SEPARATOR, Bucket, index_list, measure_list, member_id
 from projections.store.model import BucketState
-from projections.store.port import DocumentKey, MeasureQuery, Notice, Page, PageQuery, PageRow, ReadAnswer
+from projections.store.port import (
+    DocumentKey,
+    Listing,
+    MeasureQuery,
+    Notice,
+    Page,
+    PageQuery,
+    ReadAnswer,
+    Stored,
+    Wanted,
+)
 
 A = TypeVar("A")
 Q = TypeVar("Q")
 
 DEFAULT_QUARANTINE_MAX: Final = 10_000
 DEFAULT_QUEUE_MAX: Final = 1_000
+CORRUPT: Final = b"not Headrace's"
+"""What is stored where a test says that a document is corrupt."""
 
 
 class MemoryStore:
@@ -115,14 +127,19 @@ class MemoryStore:
         self._answer()
         return [len(self.buckets[bucket].quarantine) for bucket in buckets]
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
+    async def read(self, wanted: Wanted) -> ReadAnswer:
         self._answer()
         return ReadAnswer(
-            [_or_error(self._document, key) for key in documents],
-            [_or_error(self._page, query) for query in pages],
-            [_or_error(self._measure, query) for query in measures],
+            {
+                bucket: [_or_error(self._document, DocumentKey(bucket, id)) for id in ids]
+                for bucket, ids in wanted.documents.items()
+            },
+            {
+                listing: [_or_error(self._list, (listing, name)) for name in names]
+                for listing, names in wanted.lists.items()
+            },
+            [_or_error(self._page, query) for query in wanted.pages],
+            [_or_error(self._measure, query) for query in wanted.measures],
         )
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
@@ -152,12 +169,21 @@ class MemoryStore:
         for queue in self._channels[bucket]:
             queue.put_nowait(notices)
 
-    def _document(self, key: DocumentKey) -> Document | None:
+    def _document(self, key: DocumentKey) -> Stored | None:
         state = self.buckets[key.bucket]
-        found = state.document(key.id)
+        found = _stored(state, key.id)
         if found is None and not state.is_built:
             raise RebuildingError(f"{key.id!r} may still come")
         return found
+
+    def _list(self, asked: tuple[Listing, str]) -> Page:
+        listing, name = asked
+        rows = [(entry, bucket) for bucket in page.buckets(listing) for entry in self._members(bucket, name)]
+        rows.sort(key=lambda row: row[0], reverse=listing.descending)
+        shown = rows[: listing.limit]
+        members = [entry for entry, _ in shown]
+        stored = [self._row(bucket, None, member_id(entry)) for entry, bucket in shown]
+        return Page(members, stored, 0, has_previous=False, has_next=len(rows) > len(shown))
 
     def _page(self, query: PageQuery) -> Page:
         """Written from the port's words alone, not as the adapter for Redis gathers it: each checks the other."""
@@ -168,12 +194,12 @@ class MemoryStore:
         stop = sum(1 for entry, _ in listed if not query.before or _comes_after(query.before, entry, query))
         span = range(start, max(start, stop))
         span = span[len(span) - min(query.limit, len(span)) :] if query.backward else span[: query.limit]
-        shown = [(entry, bucket, member_id(entry)) for entry, bucket in listed[span.start : span.stop]]
-        rows = [PageRow(entry, id, self._row(bucket, query, id)) for entry, bucket, id in shown]
-        total = len(listed) if query.counted else 0
-        if not rows:
-            return Page(rows, total, start > 0, stop < len(listed))
-        return Page(rows, total, span.start > 0, span.stop < len(listed))
+        shown = listed[span.start : span.stop]
+        members = [entry for entry, _ in shown]
+        stored = [self._row(bucket, query.timeline, member_id(entry)) for entry, bucket in shown]
+        if not shown:
+            return Page([], [], len(listed), start > 0, stop < len(listed))
+        return Page(members, stored, len(listed), span.start > 0, span.stop < len(listed))
 
     def _listed(self, bucket: Bucket, query: PageQuery) -> set[bytes]:
         if query.timeline is None:
@@ -181,11 +207,9 @@ class MemoryStore:
         appends = self._whole(bucket).timelines.get(query.timeline, {})
         return {append.member for append in appends.values()}
 
-    def _row(self, bucket: Bucket, query: PageQuery, id: str) -> Document | None:
+    def _row(self, bucket: Bucket, timeline: str | None, id: str) -> Stored | None:
         state = self.buckets[bucket]
-        if query.timeline is None:
-            return state.document(id)
-        return Document(0, 1, 0, state.timelines[query.timeline][id].entry)
+        return _stored(state, id) if timeline is None else pack(Document(0, 1, 0, state.timelines[timeline][id].entry))
 
     def _measure(self, query: MeasureQuery) -> int | bytes | None:
         name = measure_list(query.measure, query.value)
@@ -205,6 +229,13 @@ class MemoryStore:
         if not state.is_built:
             raise RebuildingError(f"bucket {bucket.number} of {bucket.projection} is being rebuilt")
         return state
+
+
+def _stored(state: BucketState, id: str) -> Stored | None:
+    if id in state.corrupt:
+        return CORRUPT
+    found = state.documents.get(id)
+    return None if found is None else pack(found)
 
 
 def _or_error(read: Callable[[Q], A], query: Q) -> A | StoreError:

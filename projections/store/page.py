@@ -5,12 +5,11 @@ Invariants: pure; rows of all buckets are in one order, that of their members' b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from projections.store.document import Document
-from projections.store.keys import Bucket, member_id
-from projections.store.port import MeasureQuery, Page, PageQuery, PageRow
+from projections.store.keys import Bucket
+from projections.store.port import Listing, MeasureQuery, Page, PageQuery
 
 MAX_LIMIT: Final = 1000
 
@@ -25,18 +24,19 @@ class Walk(NamedTuple):
 
 class Share(NamedTuple):
     """What one bucket has of a page: counts of its rows up to the low bound, between the bounds, from the high one on; and
-    the first `limit` rows between the bounds in the order they were walked, with the bytes of what they name.
+    the first `limit` rows between the bounds in the order they were walked: their members, and what these name.
     """
 
     total: int
     below: int
     between: int
     above: int
-    rows: Sequence[tuple[bytes, bytes | None]]
+    members: Sequence[bytes]
+    stored: Sequence[bytes | None]
 
 
-def buckets(query: PageQuery | MeasureQuery) -> list[Bucket]:
-    """The buckets that a page or a measure is gathered from."""
+def buckets(query: Listing | PageQuery | MeasureQuery) -> list[Bucket]:
+    """The buckets that a list, a page or a measure is gathered from."""
     return [Bucket(query.projection, query.generation, number) for number in range(query.buckets)]
 
 
@@ -49,27 +49,34 @@ def walk(query: PageQuery) -> Walk:
     return Walk(before, after, down) if query.descending else Walk(after, before, down)
 
 
-def merge(query: PageQuery, shares: Sequence[Share], document: Callable[[str, bytes | None], Document | None]) -> Page:
-    """One page out of the shares of all buckets; `document` reads what a row (its id, the bytes) names."""
-    rows: list[tuple[bytes, bytes | None]] = []
+def merge(query: PageQuery, shares: Sequence[Share]) -> Page:
+    """One page out of the shares of all buckets."""
+    members: list[bytes] = []
+    stored: list[bytes | None] = []
     total = below = between = above = 0
     for share in shares:
-        rows += share.rows
+        members += share.members
+        stored += share.stored
         total += share.total
         below += share.below
         between += share.between
         above += share.above
     if len(shares) > 1:
-        rows.sort(key=lambda row: row[0], reverse=walk(query).down)
-    if len(rows) > query.limit:
-        rows = rows[: query.limit]
+        members, stored = in_order(members, stored, walk(query).down)
+    if len(members) > query.limit:
+        del members[query.limit :], stored[query.limit :]
     if query.backward:
-        rows.reverse()
+        members.reverse()
+        stored.reverse()
     before, after = (above > 0, below > 0) if query.descending else (below > 0, above > 0)
-    if rows and between > len(rows):
+    if members and between > len(members):
         before, after = before or query.backward, after or not query.backward
-    named: list[PageRow] = []
-    for entry, value in rows:
-        id = member_id(entry)
-        named.append(PageRow(entry, id, document(id, value)))
-    return Page(named, total, before, after)
+    return Page(members, stored, total, before, after)
+
+
+def in_order(
+    members: Sequence[bytes], stored: Sequence[bytes | None], is_down: bool
+) -> tuple[list[bytes], list[bytes | None]]:
+    """Rows of several buckets in the order of their members' bytes."""
+    order = sorted(range(len(members)), key=members.__getitem__, reverse=is_down)
+    return [members[at] for at in order], [stored[at] for at in order]

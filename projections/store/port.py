@@ -1,21 +1,24 @@
 """The ports to the store of read models: one for the projector, one for readers.
 
 Invariants: `apply` is atomic per bucket, and changes no byte when it is refused; whatever `read` returns in one answer was read on
-one connection, documents before pages,
-so that a document in the answer vouches for what a page in the same answer shows.
+one connection to a server, documents before pages, so that a document in the answer vouches for what a page in the same answer
+shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from projections.errors import StoreError
 from projections.log.port import Partition
 from projections.store.change import ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.document import Document
 from projections.store.keys import Bucket
+
+_NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class ProjectorStore(Protocol):
@@ -95,6 +98,24 @@ class DocumentKey(NamedTuple):
     id: str
 
 
+class Listing(NamedTuple):
+    """Lists of one index, of each of which the first rows are read, when nobody wants to know how many there are.
+
+    Args:
+        projection, generation, buckets: which ones; a list is gathered over all its buckets.
+        index_name: the index; a list of it is named as `keys.index_list` does.
+        limit: rows wanted, 1 to 1000.
+        descending: the declared order of the lists runs from the largest member to the smallest.
+    """
+
+    projection: str
+    generation: int
+    buckets: int
+    index_name: str
+    limit: int
+    descending: bool
+
+
 class PageQuery(NamedTuple):
     """A page of an index of one projection, gathered over all its buckets.
 
@@ -105,10 +126,8 @@ class PageQuery(NamedTuple):
         descending: the declared order of the list runs from the largest member to the smallest.
         after, before: exclusive bounds in the declared order, members of the list (need not be present any more).
         backward: take the last `limit` rows before `before` instead of the first after `after`; still in declared order.
-        timeline: the list is the timeline of this key (`index_name` and `values` are not looked at); a row's id is the event's,
-            and its document version 1 with the entry as its view.
-        counted: False for the first `limit` rows (1 at least) of an index, without bounds, when nobody wants to know how many
-            there are: `total` is then not told (0). Many such pages of one index are read at the cost of a few.
+        timeline: the list is the timeline of this key (`index_name` and `values` are not looked at); what a row names is the event,
+            by its id, and is stored as a document of version 1 with the entry as its view.
     """
 
     projection: str
@@ -122,7 +141,6 @@ class PageQuery(NamedTuple):
     before: bytes | None = None
     backward: bool = False
     timeline: str | None = None
-    counted: bool = True
 
 
 class MeasureQuery(NamedTuple):
@@ -142,32 +160,47 @@ class MeasureQuery(NamedTuple):
     extreme: Literal[-1, 0, 1] = 0
 
 
-class PageRow(NamedTuple):
-    """A row of a page: its place in the list and the document it names, read at the same instant."""
-
-    member: bytes
-    id: str
-    document: Document | None
+Stored: TypeAlias = bytes
+"""A document as it is stored: `document.unpack` reads it, and says whether Headrace wrote it."""
 
 
 class Page(NamedTuple):
-    """Rows in the declared order; `has_previous`/`has_next`: whether the list has rows before the first/after the last one.
+    """Rows in the declared order: their members of the list (`keys.member_id` has the id in one), and what these name, read at the
+    same instant; None for what is gone.
 
-    For an empty page they tell whether there are rows on the other side of the bound that was given.
+    `total` is not told (0) of a list that nobody counts. `has_previous`/`has_next`: whether the list has rows before the
+    first/after the last one; for an empty page, whether there are rows on the other side of the bound that was given.
     """
 
-    rows: Sequence[PageRow]
+    members: Sequence[bytes]
+    stored: Sequence[Stored | None]
     total: int
     has_previous: bool
     has_next: bool
 
 
-class ReadAnswer(NamedTuple):
-    """What `ReaderStore.read` answers. A measure is a whole number, or of an extreme its `keys.sort_text`, None without any."""
+Number: TypeAlias = int | bytes | None
+"""A measure as it is stored: a whole number, or of an extreme its `keys.sort_text`, None without any."""
 
-    documents: list[Document | StoreError | None]
-    pages: list[Page | StoreError]
-    measures: list[int | bytes | StoreError | None]
+
+class Wanted(NamedTuple):
+    """What is read together: documents by their ids in a bucket, lists by their names in a listing, pages, measures."""
+
+    documents: Mapping[Bucket, Sequence[str]] = _NONE
+    lists: Mapping[Listing, Sequence[str]] = _NONE
+    pages: Sequence[PageQuery] = ()
+    measures: Sequence[MeasureQuery] = ()
+
+
+class ReadAnswer(NamedTuple):
+    """What `ReaderStore.read` answers, in the order of what was asked. A measure is a whole number, or of an extreme its
+    `keys.sort_text`, None without any.
+    """
+
+    documents: Mapping[Bucket, Sequence[Stored | StoreError | None]] = _NONE
+    lists: Mapping[Listing, Sequence[Page | StoreError]] = _NONE
+    pages: Sequence[Page | StoreError] = ()
+    measures: Sequence[int | bytes | StoreError | None] = ()
 
 
 class Notice(NamedTuple):
@@ -181,15 +214,13 @@ class Notice(NamedTuple):
 class ReaderStore(Protocol):
     """What the gateway needs."""
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        """Answers all of it in one round trip (one per node of a cluster), in the order of what was asked.
+    def read(self, wanted: Wanted) -> Awaitable[ReadAnswer]:
+        """Answers all of it in one round trip (one per node of a cluster). Nothing may be asked for twice.
 
-        What is wrong with a single item (bytes that Headrace did not write, a key of another type) is the answer to that item, as
-        an error that is returned and not raised; a page with such a document in it is such an error as a whole. So is a
-        document that is missing from a bucket without its `built` mark, and a page or a measure over such a bucket:
-        RebuildingError. Raises StoreUnavailableError, StoreMisconfiguredError for what concerns the whole trip.
+        What is wrong with a single item (a key of another type) is the answer to that item, as an error that is returned and not
+        raised. So is a document that is missing from a bucket without its `built` mark, and a list, a page or a measure over such
+        a bucket: RebuildingError. What is stored is handed on as it is. Raises StoreUnavailableError, StoreMisconfiguredError for
+        what concerns the whole trip.
         """
         ...
 

@@ -1,120 +1,118 @@
 """One trip of reads as commands, and what the replies say.
 
-Invariants: pure; documents and `built` marks are asked for before the pages and extremes of the same bucket, each of which looks
-at the mark again at the instant of its own answer.
+Invariants: pure; documents and `built` marks are asked for before the lists, pages and extremes of the same bucket, each of which
+looks at the mark again at the instant of its own answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import islice, repeat
+from typing import Any, Final, NamedTuple
 
-from projections.errors import StoreError, StoreMisconfiguredError, WireError
+from projections.errors import StoreError
 from projections.store import page
 from projections.store.command import Command
-from projections.store.document import Document, unpack
+from projections.store.document import Document, pack
 from projections.store.keys import SEPARATOR, Bucket, index_list, measure_list
 from projections.store.library import Library
 from projections.store.lists import lists_of
-from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery, ReadAnswer
+from projections.store.port import Listing, MeasureQuery, Page, PageQuery, ReadAnswer, Stored, Wanted
 from projections.store.refusals import not_ours, rebuilding
 
 _FIRST: Final = "0"
 _LAST: Final = "-1"
+_ENTRY_HEADER: Final = pack(Document(0, 1, 0, None))
+"""What an entry of a timeline, which is stored without one, is handed on with."""
+
+
+class _Gather(NamedTuple):
+    """Keys of one bucket whose values are got together, behind that of its `built` mark."""
+
+    bucket: Bucket
+    keys: Sequence[str]
 
 
 class Trip:
     """What one `read` asks for; made anew for each."""
 
-    def __init__(
-        self,
-        documents: Sequence[DocumentKey],
-        pages: Sequence[PageQuery],
-        measures: Sequence[MeasureQuery],
-        functions: Library,
-        *,
-        one_slot_each: bool,
-    ) -> None:
+    def __init__(self, wanted: Wanted, functions: Library, *, one_slot_each: bool) -> None:
         """`one_slot_each`: an MGET may not ask for keys of several slots (a cluster's rule)."""
-        self._documents: list[tuple[str, str]] = []
-        self._pages = pages
-        self._measures = measures
-        wanted: dict[str, list[str]] = {}
-        last, prefix, built, gathered = None, "", "", []
-        for bucket, id in documents:
-            if bucket is not last:  # those of a bucket follow each other, as a rule
-                last, prefix, built = bucket, bucket.document(""), bucket.built
-                gathered = wanted.setdefault(bucket.tag if one_slot_each else "", [])
-                gathered.append(built)
-            key = prefix + id
-            self._documents.append((key, built))
-            gathered.append(key)
-        for query in measures:
+        self._wanted = wanted
+        self._one_slot_each = one_slot_each
+        numbers: dict[Bucket, list[str]] = {}
+        for query in wanted.measures:
             for bucket in () if query.extreme else page.buckets(query):
-                keys = (_number(bucket, query), bucket.built)
-                wanted.setdefault(bucket.tag if one_slot_each else "", []).extend(keys)
-        self._gathers = [list(dict.fromkeys(keys)) for keys in wanted.values()]
-        self.commands = [Command(keys[0], ("MGET", *keys)) for keys in self._gathers]
+                numbers.setdefault(bucket, []).append(_number(bucket, query))
+        self._documents = [_Gather(bucket, _documents(bucket, ids)) for bucket, ids in wanted.documents.items()]
+        self._numbers = [_Gather(*asked) for asked in numbers.items()]
+        gathers: dict[str, list[str]] = {}
+        for bucket, keys in (*self._documents, *self._numbers):
+            words = gathers.setdefault(self._slot(bucket), [])
+            words.append(bucket.built)
+            words += keys
+        self._slots = list(gathers)
+        self.commands = [Command(keys[0], ("MGET", *keys)) for keys in gathers.values()]
         self.gather_count = len(self.commands)
-        self._lists = lists_of(pages)
+        self._lists = [lists for asked in wanted.lists.items() for lists in lists_of(*asked)]
         for lists in self._lists:
-            self.commands += [lists.command(bucket, functions) for bucket in page.buckets(lists.query)]
-        for asked in pages:
-            if asked.counted:
-                self.commands += [_page(asked, bucket, functions) for bucket in page.buckets(asked)]
-        for query in measures:
+            self.commands += [lists.command(bucket, functions) for bucket in page.buckets(lists.listing)]
+        for asked in wanted.pages:
+            self.commands += [_page(asked, bucket, functions) for bucket in page.buckets(asked)]
+        for query in wanted.measures:
             if query.extreme:
                 self.commands += [_extreme(query, bucket, functions) for bucket in page.buckets(query)]
 
+    def _slot(self, bucket: Bucket) -> str:
+        return bucket.tag if self._one_slot_each else ""
+
     def answer(self, replies: Sequence[Any]) -> ReadAnswer:
-        """What the replies, one per command, say; in place of a page's or extreme's there may be a StoreError."""
-        stored: dict[str, bytes | None] = {}
-        for keys, values in zip(self._gathers, replies, strict=False):
-            stored.update(zip(keys, values, strict=True))
+        """What the replies, one per command, say; in the place of each there may be a StoreError."""
+        wanted = self._wanted
+        gathered = {slot: _values(reply) for slot, reply in zip(self._slots, replies, strict=False)}
+        documents = {at.bucket: _stored(at, gathered[self._slot(at.bucket)]) for at in self._documents}
+        numbers: dict[str, bytes | StoreError | None] = {}
+        for at in self._numbers:
+            numbers.update(zip(at.keys, _summed(at, gathered[self._slot(at.bucket)]), strict=True))
         rest = iter(replies[self.gather_count :])
-        found = [
-            document_or_error(key, stored[key])
-            if stored[key] is not None or stored[built] is not None
-            else rebuilding(key)
-            for key, built in self._documents
-        ]
-        listed: dict[PageQuery, Page | StoreError] = {}
+        found: dict[Listing, list[Page | StoreError]] = {listing: [] for listing in wanted.lists}
         for lists in self._lists:
-            listed.update(lists.answer([next(rest) for _ in range(lists.query.buckets)]))
-        pages = [
-            _page_or_error(query, [next(rest) for _ in range(query.buckets)]) if query.counted else listed[query]
-            for query in self._pages
-        ]
+            found[lists.listing].extend(lists.answer(list(islice(rest, lists.listing.buckets))))
+        pages = [_page_or_error(query, list(islice(rest, query.buckets))) for query in wanted.pages]
         measures = [
-            _extreme_or_error(query, [next(rest) for _ in range(query.buckets)])
+            _extreme_or_error(query, list(islice(rest, query.buckets)))
             if query.extreme
-            else _number_or_error(query, stored)
-            for query in self._measures
+            else _number_or_error(query, numbers)
+            for query in wanted.measures
         ]
-        return ReadAnswer(found, pages, measures)
+        return ReadAnswer(documents, found, pages, measures)
 
 
-def document(key: str | bytes, value: bytes | None) -> Document | None:
-    """The document in stored bytes. Raises StoreMisconfiguredError."""
-    if value is None:
-        return None
-    try:
-        return unpack(value)
-    except WireError:
-        raise not_ours(key) from None
+def _documents(bucket: Bucket, ids: Sequence[str]) -> list[str]:
+    prefix = bucket.document("")
+    return [prefix + id for id in ids]
 
 
-def document_or_error(key: str, value: bytes | None) -> Document | StoreError | None:
-    """The document in stored bytes, or what is wrong with them."""
-    try:
-        return document(key, value)
-    except StoreMisconfiguredError as error:
-        return error
+def _values(reply: Any) -> Iterator[bytes | None] | StoreError:
+    return reply if isinstance(reply, StoreError) else iter(reply)
 
 
-def entry(_key: str, value: bytes | None) -> Document | None:
-    """An entry of a timeline, as a document."""
-    return None if value is None else Document(0, 1, 0, value)
+def _stored(asked: _Gather, values: Iterator[bytes | None] | StoreError) -> Sequence[Stored | StoreError | None]:
+    """The documents of a bucket: the next values, behind its mark. One that is missing may still come while the mark is."""
+    if isinstance(values, StoreError):
+        return [values] * len(asked.keys)
+    is_built, found = next(values), list(islice(values, len(asked.keys)))
+    if is_built is None and None in found:
+        return [rebuilding(key) if one is None else one for key, one in zip(asked.keys, found, strict=True)]
+    return found
+
+
+def _summed(asked: _Gather, values: Iterator[bytes | None] | StoreError) -> Iterator[bytes | StoreError | None]:
+    """The numbers of a bucket, likewise. All of them may still change while the mark is missing."""
+    if isinstance(values, StoreError):
+        return repeat(values, len(asked.keys))
+    is_built, found = next(values), list(islice(values, len(asked.keys)))
+    return iter(found) if is_built is not None else map(rebuilding, asked.keys)
 
 
 def _page(query: PageQuery, bucket: Bucket, functions: Library) -> Command:
@@ -143,24 +141,26 @@ def _page_or_error(query: PageQuery, replies: Sequence[Any]) -> Page | StoreErro
     for number, reply in enumerate(replies):
         if isinstance(reply, StoreError):
             return reply
-        built, total, below, between, above, members, values = reply
+        built, *share = reply
         if not built:
             return rebuilding(Bucket(query.projection, query.generation, number).tag)
-        shares.append(page.Share(total, below, between, above, list(zip(members, values, strict=True))))
-    try:
-        return page.merge(query, shares, document if query.timeline is None else entry)
-    except StoreMisconfiguredError as error:
-        return error
+        shares.append(page.Share(*share))
+    found = page.merge(query, shares)
+    if query.timeline is None:
+        return found
+    return found._replace(stored=[None if entry is None else _ENTRY_HEADER + entry for entry in found.stored])
 
 
-def _number_or_error(query: MeasureQuery, stored: dict[str, bytes | None]) -> int | StoreError:
+def _number_or_error(query: MeasureQuery, numbers: dict[str, bytes | StoreError | None]) -> int | StoreError:
+    """A sum over buckets."""
     total = 0
     for bucket in page.buckets(query):
-        if stored[bucket.built] is None:
-            return rebuilding(bucket.tag)
         key = _number(bucket, query)
+        share = numbers[key]
+        if isinstance(share, StoreError):
+            return share
         try:
-            total += int(stored[key] or b"0")
+            total += int(share or b"0")
         except ValueError:
             return not_ours(key)
     return total

@@ -6,27 +6,28 @@ again behind the caller's back; a server that lacks the functions (new, or a pro
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError, WireError
 from projections.log.port import Partition
-from projections.store import calls, reading
+from projections.store import calls
 from projections.store.change import UNREAD, ApplyOutcome, BucketChange, Fence, Standing, Waiting
 from projections.store.cluster import ClusterLink
 from projections.store.command import Command
+from projections.store.commands import Commands
 from projections.store.document import Document, unpack
-from projections.store.faults import AWAY, answering, away, lacks_functions, told, translated
+from projections.store.faults import answering, translated
 from projections.store.keys import Bucket
 from projections.store.library import library
 from projections.store.link import Link, SingleLink
-from projections.store.port import DocumentKey, MeasureQuery, Notice, PageQuery, ReadAnswer
+from projections.store.port import Notice, ReadAnswer, Wanted
+from projections.store.stored import read_document
+from projections.store.trips import ReadTrips
 
 DEFAULT_QUARANTINE_MAX: Final = 10_000
 DEFAULT_QUEUE_MAX: Final = 1_000
@@ -59,11 +60,13 @@ class RedisStore:
         self._quarantine_max = quarantine_max
         self._queue_max = queue_max
         self._library = library()
+        self._commands = Commands(self._link, self._library, connect_timeout_s + timeout_s)
+        self._trips = ReadTrips(self._link, self._library, self._commands)
 
     # -- both ports
 
     async def ping(self) -> None:
-        await self._everywhere("PING")
+        await self._commands.everywhere("PING")
 
     async def close(self) -> None:
         await self._link.close()
@@ -71,18 +74,18 @@ class RedisStore:
     # -- ProjectorStore
 
     async def check(self) -> None:
-        for memory in await self._everywhere("INFO", "memory"):
+        for memory in await self._commands.everywhere("INFO", "memory"):
             policy = _info(memory).get("maxmemory_policy")
             if policy != "noeviction":
                 raise StoreMisconfiguredError(
                     f"the store may evict read models: its maxmemory-policy is {policy}; set it to noeviction"
                 )
         async with answering(self._bound_s):
-            await self._load(everywhere=True)
+            await self._commands.load(everywhere=True)
 
     async def claim_buckets(self, projection: str, generation: int, buckets: int) -> int:
         key = Bucket(projection, generation, 0).bucket_count
-        _, stored = await self._batch([Command(key, ("SET", key, buckets, "NX")), Command(key, ("GET", key))])
+        _, stored = await self._commands.batch([Command(key, ("SET", key, buckets, "NX")), Command(key, ("GET", key))])
         return calls.count(key, stored)
 
     async def raise_fence(self, bucket: Bucket, partitions: Sequence[Partition], owner: str, now_ms: int) -> Fence:
@@ -90,30 +93,30 @@ class RedisStore:
             raise ValueError("a fence of no partitions")
         key = bucket.fence
         words = ("FCALL", self._library.fence, 1, key, owner, now_ms, *(str(at) for at in partitions))
-        [number] = await self._batch([Command(key, words)])
+        [number] = await self._commands.batch([Command(key, words)])
         return Fence(int(number), owner)
 
     async def standing(self, bucket: Bucket) -> Standing:
         keys = (bucket.positions, bucket.identities, bucket.caught_up, bucket.built)
-        [reply] = await self._batch([Command(keys[0], ("FCALL_RO", self._library.standing, len(keys), *keys))])
+        [reply] = await self._commands.batch([Command(keys[0], ("FCALL_RO", self._library.standing, len(keys), *keys))])
         return calls.standing(reply)
 
     async def documents(self, bucket: Bucket, ids: Sequence[str]) -> list[Document | None]:
         if not ids:
             return []
         gather = _gather(bucket, ids)
-        [values] = await self._batch([gather])
+        [values] = await self._commands.batch([gather])
         return _documents(gather, values)
 
     async def queued(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
         if not ids:
             return []
         keys = (bucket.quarantine, *(bucket.queue(id) for id in ids))
-        [replies] = await self._batch([Command(keys[0], ("FCALL_RO", self._library.queued, len(keys), *keys))])
+        [replies] = await self._commands.batch([Command(keys[0], ("FCALL_RO", self._library.queued, len(keys), *keys))])
         return [calls.waiting(reply) for reply in replies]
 
     async def queue_places(self, bucket: Bucket, ids: Sequence[str]) -> list[list[Waiting]]:
-        replies = await self._batch([Command(bucket.queue(id), ("HGETALL", bucket.queue(id))) for id in ids])
+        replies = await self._commands.batch([Command(bucket.queue(id), ("HGETALL", bucket.queue(id))) for id in ids])
         return [
             sorted(Waiting(place.decode(), at.decode(), UNREAD) for place, at in calls.pairs(reply))
             for reply in replies
@@ -123,50 +126,45 @@ class RedisStore:
         if not coordinates:
             return []
         key = bucket.quarantine
-        [values] = await self._batch([Command(key, ("HMGET", key, *coordinates))])
+        [values] = await self._commands.batch([Command(key, ("HMGET", key, *coordinates))])
         return list(values)
 
     async def apply(self, change: BucketChange) -> ApplyOutcome:
-        [reply] = await self._batch([self._apply(change)])
+        [reply] = await self._commands.batch([self._apply(change)])
         return calls.apply_outcome(change, reply)
 
     async def report(self, bucket: Bucket, live: Mapping[str, bytes]) -> None:
         flat = [part for field in live.items() for part in field]
-        await self._batch([Command(bucket.live, ("HSET", bucket.live, *flat))] if flat else [])
+        await self._commands.batch([Command(bucket.live, ("HSET", bucket.live, *flat))] if flat else [])
 
     async def quarantined(self, bucket: Bucket, limit: int | None = None) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         key, cursor, is_through = bucket.quarantine, b"0", False
         while not is_through and (limit is None or len(found) < limit):
-            [(cursor, page)] = await self._batch([Command(key, ("HSCAN", key, cursor, "COUNT", QUARANTINE_PAGE))])
+            [(cursor, page)] = await self._commands.batch(
+                [Command(key, ("HSCAN", key, cursor, "COUNT", QUARANTINE_PAGE))]
+            )
             found.update((coordinates.decode(), entry) for coordinates, entry in calls.pairs(page))
             is_through = cursor == b"0"
         return dict(islice(found.items(), limit))
 
     async def quarantine_sizes(self, buckets: Sequence[Bucket]) -> list[int]:
-        return await self._batch([Command(bucket.quarantine, ("HLEN", bucket.quarantine)) for bucket in buckets])
+        return await self._commands.batch(
+            [Command(bucket.quarantine, ("HLEN", bucket.quarantine)) for bucket in buckets]
+        )
 
     # -- ReaderStore
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        trip = reading.Trip(documents, pages, measures, self._library, one_slot_each=self._link.one_slot_each)
-        if not trip.commands:
-            return trip.answer(())
-        replies = await self._answers(trip.commands)
-        for place, reply in enumerate(replies):
-            if isinstance(reply, ResponseError):
-                replies[place] = _of_one_item(reply, is_gather=place < trip.gather_count)
-        return trip.answer(replies)
+    def read(self, wanted: Wanted) -> Awaitable[ReadAnswer]:
+        return self._trips.read(wanted)
 
     async def bucket_count(self, projection: str, generation: int) -> int | None:
         key = Bucket(projection, generation, 0).bucket_count
-        [stored] = await self._batch([Command(key, ("GET", key))])
+        [stored] = await self._commands.batch([Command(key, ("GET", key))])
         return None if stored is None else calls.count(key, stored)
 
     async def reports(self, buckets: Sequence[Bucket]) -> list[dict[str, bytes]]:
-        found = await self._batch([Command(bucket.live, ("HGETALL", bucket.live)) for bucket in buckets])
+        found = await self._commands.batch([Command(bucket.live, ("HGETALL", bucket.live)) for bucket in buckets])
         return [{field.decode(): value for field, value in calls.pairs(report)} for report in found]
 
     @asynccontextmanager
@@ -203,50 +201,6 @@ class RedisStore:
             if reply is not None and reply[0] == b"smessage":
                 yield _notices.decode(reply[2])
 
-    async def _batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Replies of a trip that is answered as a whole: a refusal of one command is raised."""
-        if not commands:
-            return []
-        replies = await self._answers(commands)
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise told(reply) from reply
-        return replies
-
-    async def _everywhere(self, *words: Any) -> list[Any]:
-        async with answering(self._bound_s):
-            replies = await self._link.everywhere(*words)
-            for reply in replies:
-                if isinstance(reply, AWAY):
-                    raise reply
-        return replies
-
-    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
-        """Replies and refusals of a trip, in the words of the port when there are none: without the managers of `answering`,
-        which take more of the processor's time than the trip (8 us against 7). The link keeps the bound.
-        """
-        try:
-            return await self._knowing_functions(commands)
-        except AWAY as error:
-            raise away(error) from error
-
-    async def _knowing_functions(self, commands: Sequence[Command]) -> list[Any]:
-        """Replies, after giving the functions to servers that lack them; what one refused for that reason was not done."""
-        until_s = asyncio.get_running_loop().time() + self._bound_s
-        replies = await self._link.batch(commands)
-        if not any(map(lacks_functions, replies)):
-            return replies
-        async with asyncio.timeout_at(until_s):
-            await self._load()
-            return await self._link.batch(commands)
-
-    async def _load(self, *, everywhere: bool = False) -> None:
-        """Gives the functions to all servers, or with `everywhere` False to those that can be reached."""
-        for reply in await self._link.everywhere("FUNCTION", "LOAD", self._library.code):
-            # the name is the digest: what exists is this very code
-            if isinstance(reply, ResponseError if not everywhere else AWAY) and "already exists" not in str(reply):
-                raise reply
-
 
 def _gather(bucket: Bucket, ids: Sequence[str]) -> Command:
     prefix = bucket.document("")
@@ -258,15 +212,10 @@ def _documents(gather: Command, values: Sequence[bytes | None]) -> list[Document
     try:
         return [None if value is None else unpack(value) for value in values]
     except WireError:  # which one it was costs the usual case nothing
-        return [reading.document(key, value) for key, value in zip(gather.words[1:], values, strict=True)]
-
-
-def _of_one_item(refusal: ResponseError, *, is_gather: bool) -> Exception:
-    """The refusal of a page or a measure as the answer to it; raised when it concerns the whole trip."""
-    error = told(refusal)
-    if is_gather or lacks_functions(refusal) or isinstance(error, StoreUnavailableError):
-        raise error from refusal
-    return error
+        return [
+            None if value is None else read_document(key, value)
+            for key, value in zip(gather.words[1:], values, strict=True)
+        ]
 
 
 def _info(section: bytes) -> dict[str, str]:

@@ -181,7 +181,7 @@ _STORE: Final = (
     ),
     Guard(
         "functions loaded again",
-        "projections/store/redis.py",
+        "projections/store/commands.py",
         "if not any(map(lacks_functions, replies)):",
         "if True:",
         "a promoted replica that lacks the library stops the projector",

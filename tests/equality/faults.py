@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from projections.errors import RebuildingError, StoreError, StoreMisconfiguredError, StoreUnavailableError
-from projections.store.document import Document
-from projections.store.keys import Bucket
-from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, Notice, Page, PageQuery, PageRow, ReadAnswer
+from projections.store.document import Document, pack, unpack
+from projections.store.keys import Bucket, member_id
+from projections.store.memory import CORRUPT, MemoryStore
+from projections.store.port import Listing, MeasureQuery, Notice, Page, PageQuery, ReadAnswer, Stored, Wanted
 from tests.equality.unfit import BROKEN, BadText, unfit
 from tests.equality.world import BUCKETS, Name, World
 
@@ -31,7 +31,9 @@ REST_S: Final = 10.0
 
 
 class Fault(NamedTuple):
-    """What is wrong with one document or entry. `view` is what it is CHANGED to, `data` the bytes that are BROKEN."""
+    """What is wrong with one document or entry. `view` is what it is CHANGED to, `data` the bytes that are BROKEN; an ERROR is
+    bytes that Headrace did not write.
+    """
 
     kind: Kind
     view: dict[str, Any] | None = None
@@ -130,8 +132,12 @@ def _changed(rng: random.Random, view: dict[str, Any]) -> Fault:
 
 
 def _moved(rng: random.Random, world: World, name: Name) -> Fault:
-    """Another document of the same kind in its place, or none."""
+    """Another document of the same kind in its place, or none. Nobody is born: a timeline that nobody has seen before has cursors
+    that the oracle has not learnt.
+    """
     others = [view for _, view in world.rows(name[0])]
+    if world.documents[name].view is None:
+        return Fault("deleted")
     return Fault("deleted") if rng.random() < 0.3 else Fault("changed", dict(rng.choice(others)))
 
 
@@ -148,45 +154,50 @@ class FaultyStore:
         await asyncio.sleep(REST_S)
         self.faults, self.trips = faults, 0
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
+    async def read(self, wanted: Wanted) -> ReadAnswer:
         """As ReaderStore.read. Lets everybody who is ready go on first: an answer takes its time."""
         trip, self.trips = self.trips, self.trips + 1
         await asyncio.sleep(0.001)
-        models = [key.bucket.projection for key in documents]
-        models += [query.projection for query in pages] + [query.projection for query in measures]
+        models = [bucket.projection for bucket in wanted.documents]
+        for asked in (wanted.lists, wanted.pages, wanted.measures):
+            models += [each.projection for each in asked]
         if self.faults.stalled in (EVERYTHING, *models):
             await asyncio.sleep(AWAY_S)
-        found = await self._store.read(documents, pages, measures)
+        found = await self._store.read(wanted)
         return ReadAnswer(
-            [self._document(key, document, trip) for key, document in zip(documents, found.documents, strict=True)],
-            [self._page(query, page, trip) for query, page in zip(pages, found.pages, strict=True)],
-            [self._measure(query, number) for query, number in zip(measures, found.measures, strict=True)],
+            {
+                bucket: [
+                    self._document(bucket, id, one, trip)
+                    for id, one in zip(wanted.documents[bucket], documents, strict=True)
+                ]
+                for bucket, documents in found.documents.items()
+            },
+            {listing: [self._page(listing, page, trip) for page in pages] for listing, pages in found.lists.items()},
+            [self._page(query, page, trip) for query, page in zip(wanted.pages, found.pages, strict=True)],
+            [self._measure(query, number) for query, number in zip(wanted.measures, found.measures, strict=True)],
         )
 
-    def _document(self, key: DocumentKey, found: Any, trip: int) -> Document | StoreError | None:
-        shown = _under(self.faults.of((key.bucket.projection, key.id), trip), found)
-        if shown is None and (key.bucket.projection, key.bucket.number) in self.faults.unbuilt:
-            return RebuildingError(f"{key.id!r} may still come")
+    def _document(self, bucket: Bucket, id: str, found: Any, trip: int) -> Stored | StoreError | None:
+        shown = _under(self.faults.of((bucket.projection, id), trip), found)
+        if shown is None and (bucket.projection, bucket.number) in self.faults.unbuilt:
+            return RebuildingError(f"{id!r} may still come")
         return shown
 
-    def _page(self, query: PageQuery, page: Any, trip: int) -> Page | StoreError:
+    def _page(self, query: Listing | PageQuery, page: Any, trip: int) -> Page | StoreError:
         if any((query.projection, number) in self.faults.unbuilt for number in range(query.buckets)):
             return RebuildingError("a bucket is being rebuilt")
-        if f"{query.projection}{':' if query.timeline is not None else f'.{query.index_name}'}" in self.faults.failing:
+        timeline = query.timeline if isinstance(query, PageQuery) else None
+        if f"{query.projection}{':' if timeline is not None else f'.{query.index_name}'}" in self.faults.failing:
             return StoreMisconfiguredError("the store refused a command: WRONGTYPE")
-        rows: list[PageRow] = []
-        for row in page.rows:
-            if query.timeline is not None:
-                fault = self.faults.entries.get((query.timeline, row.id))
+        found: list[Stored | None] = []
+        for id, one in zip(map(member_id, page.members), page.stored, strict=True):
+            if timeline is not None:
+                fault = self.faults.entries.get((timeline, id))
             else:
-                fault = self.faults.of((query.projection, row.id), trip, on_page=True)
-            document = _under(fault, row.document)
-            if isinstance(document, StoreError):
-                return document
-            rows.append(row._replace(document=document))
-        return Page(rows, page.total, page.has_previous, page.has_next)
+                fault = self.faults.of((query.projection, id), trip, on_page=True)
+            found.append(_under(fault, one))
+        shown: Page = page._replace(stored=found)
+        return shown
 
     def _measure(self, query: MeasureQuery, number: Any) -> int | bytes | StoreError | None:
         if any((query.projection, bucket) in self.faults.unbuilt for bucket in range(query.buckets)):
@@ -212,17 +223,17 @@ class FaultyStore:
         await self._store.close()
 
 
-def _under(fault: Fault | None, found: Document | None) -> Document | StoreError | None:
+def _under(fault: Fault | None, found: Stored | None) -> Stored | None:
     if fault is None:
         return found
     if fault.kind == "missing":
         return None
     if fault.kind == "error":
-        return StoreMisconfiguredError("there is something that Headrace did not write")
-    base = found or Document(0, 1, 0, None)
+        return CORRUPT
+    base = Document(0, 1, 0, None) if found is None else unpack(found)
     if fault.kind == "deleted":
-        return base._replace(view=None)
-    return base._replace(view=fault.data if fault.kind == "broken" else stored(fault.view or {}))
+        return pack(base._replace(view=None))
+    return pack(base._replace(view=fault.data if fault.kind == "broken" else stored(fault.view or {})))
 
 
 def stored(view: dict[str, Any]) -> bytes:

@@ -74,7 +74,7 @@ class Parts:
     def context(self) -> RequestContext:
         """Of one request, which requires nothing."""
         operation = OperationConsistency.begin(Requirements(), Policy())
-        rows = RequestRows(self.models, self.reader, self._hub, operation)
+        rows = RequestRows(self.models, self.reader, self._hub, operation, max_rows=MANY)
         nobody = cast("Any", None)  # queries neither send commands nor mint tokens
         return RequestContext(ANONYMOUS, rows, operation, commands=nobody, tokens=nobody, correlation_id="equality")
 
@@ -113,7 +113,7 @@ class CompiledSide:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._engine = Engine(parts.composed.schema, parts.composed.graph, parts.models, parts.reader)
+        self._engine = Engine(parts.composed.schema, parts.composed.graph, parts.models, parts.reader, max_nodes=MANY)
 
     async def answer(
         self,
@@ -129,7 +129,7 @@ class CompiledSide:
             operation = parts.documents.get(text).operation(operation_name)
             coerced = operation.read(variables)
             context = parts.context()
-            found = await self._engine.answer(operation, coerced, context.rows)
+            found = await self._engine.answer(operation, coerced, context.rows.claims)
             if found is not None:
                 data = msgspec.json.decode(found.data)
                 return Answer(data, _as_sent(found.errors), trips=parts.store.trips, was_compiled=True)

@@ -28,6 +28,10 @@ PINNED = [
         "{ odds { nodes { spare { f0: knob { __typename } knob { __typename } } } } }", id="types of a part twice"
     ),
     pytest.param("{ odds { nodes { a: lids { data } lids { knob { other } data } } } }", id="a list of parts twice"),
+    pytest.param(
+        "{ odds { nodes { p0: spare { knob { None: f0 } } spare { knob { other f0 } } } } }",
+        id="a part of a part twice",
+    ),
     pytest.param("{ odds { nodes { opposite } } }", id="a computed enum"),
     pytest.param("{ odds { nodes { half } } }", id="a computed field that fails"),
     pytest.param("{ odds { nodes { maybe wrongly } } }", id="a computed null where none may be"),

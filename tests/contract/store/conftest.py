@@ -15,8 +15,8 @@ from projections.log.port import Partition
 from projections.store.change import BucketChange
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import Page
 from projections.store.redis import RedisStore
+from tests.reads import Rows
 from tests.servers.cluster import EmbeddedCluster
 
 QUARANTINE_MAX = 5
@@ -29,9 +29,9 @@ Dump = Callable[[Bucket], Awaitable[object]]
 P0, P1 = Partition("orders", 0), Partition("orders", 1)
 
 
-def page_of(answer: Page | StoreError) -> Page:
+def page_of(answer: Rows | StoreError) -> Rows:
     """The page, where nothing is expected to be wrong with it."""
-    assert isinstance(answer, Page), answer
+    assert isinstance(answer, Rows), answer
     return answer
 
 

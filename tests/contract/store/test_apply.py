@@ -18,8 +18,9 @@ from projections.store.change import (
 )
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket, index_list, member
-from projections.store.port import DocumentKey, PageQuery
+from projections.store.port import DocumentKey, PageQuery, ReadAnswer, Wanted
 from tests.contract.store.conftest import P0, P1, Dump, Store, build, page_of
+from tests.reads import read
 
 ALL, OPEN, DONE = (index_list("by_status", (value,)) for value in ("*", "OPEN", "DONE"))
 
@@ -35,7 +36,7 @@ def row(id: str) -> bytes:
 async def listed(store: Store, bucket: Bucket, value: str = "*") -> list[str]:
     await build(store, bucket)
     query = PageQuery(bucket.projection, bucket.generation, 1, "by_status", (value,), limit=100)
-    _, [page], _ = await store.read([], [query])
+    _, [page], _ = await read(store, [], [query])
     return [row.id for row in page_of(page).rows]
 
 
@@ -220,13 +221,13 @@ async def test_reads_documents_of_several_buckets_in_order(store: Store, bucket:
     await store.apply(BucketChange(bucket, [Change("a", None, document(1))]))
     await store.apply(BucketChange(other, [Change("a", None, document(2))]))
     asked = [DocumentKey(other, "a"), DocumentKey(bucket, "b"), DocumentKey(bucket, "a"), DocumentKey(other, "a")]
-    assert await store.read(asked, []) == ([document(2), None, document(1), document(2)], [], [])
+    assert await read(store, asked) == ([document(2), None, document(1), document(2)], [], [])
 
 
 async def test_empty_questions_are_answered(store: Store, bucket: Bucket) -> None:
     assert await store.documents(bucket, []) == []
     assert await store.queued(bucket, []) == []
-    assert await store.read([], []) == ([], [], [])
+    assert await store.read(Wanted()) == ReadAnswer({}, {}, [], [])
     assert await store.reports([]) == []
     assert await store.quarantined(bucket) == {}
     assert await store.apply(BucketChange(bucket)) == Applied(0)

@@ -10,7 +10,7 @@ from projections.store.change import BucketChange, Change, Conflict, SetAside, W
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket, queue_place
 from projections.store.memory import MemoryStore
-from projections.store.port import Notice
+from projections.store.port import Notice, Wanted
 from projections.store.redis import RedisStore
 from tests.contract.store.conftest import Store
 
@@ -68,6 +68,6 @@ async def test_memory_that_is_switched_off_breaks_the_channel(bucket: Bucket) ->
         store.available = False
         with pytest.raises(StoreUnavailableError):
             await anext(notices)
-    for call in (store.ping(), store.standing(bucket), store.read([], []), store.apply(BucketChange(bucket))):
+    for call in (store.ping(), store.standing(bucket), store.read(Wanted()), store.apply(BucketChange(bucket))):
         with pytest.raises(StoreUnavailableError):
             await call

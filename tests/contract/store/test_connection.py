@@ -17,7 +17,7 @@ from redis import exceptions
 from redis.asyncio import ConnectionPool, Redis
 
 from gateway.dev.servers import EmbeddedValkey
-from projections.store import connection as module
+from projections.store import pipe
 from projections.store.connection import Connection
 from tests.servers.relay import certificate, relayed
 from tests.servers.scripted import scripted
@@ -256,7 +256,7 @@ async def test_what_is_given_up_before_it_left_is_not_sent() -> None:
 
 
 async def test_what_is_above_the_bound_waits_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_COMMANDS", 4)
+    monkeypatch.setattr(pipe, "MAX_COMMANDS", 4)
     async with scripted() as server, connected(server.url, driver_info=None, connect_timeout_s=0.3) as connection:
         answers = [connection.submit([("GET", f"{n}"), ("GET", f"{n}")]) for n in range(6)]
         await server.until_commands(4)
@@ -276,7 +276,7 @@ async def test_what_is_above_the_bound_waits_for_a_place(monkeypatch: pytest.Mon
 
 
 async def test_bytes_are_bounded_and_what_is_larger_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(pipe, "MAX_BYTES", 1000)
     async with scripted() as server, connected(server.url, driver_info=None) as connection:
         answers = [connection.submit([("SET", "a", "x" * size)]) for size in (600, 600, 5000, 10)]
         for number in range(3):

@@ -8,14 +8,18 @@ from redis.asyncio import Redis
 from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError
 from projections.store.change import Advance, Append, Applied, BucketChange, Change, Fence, SetAside, Waiting
-from projections.store.document import Document
+from projections.store.document import Document, pack
 from projections.store.keys import Bucket, index_list, measure_list, member
-from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, Page, PageQuery
+from projections.store.memory import CORRUPT, MemoryStore
+from projections.store.port import DocumentKey, Listing, MeasureQuery, Page, PageQuery, Wanted
 from projections.store.redis import RedisStore
+from projections.store.stored import read_document, shown_rows
 from tests.contract.store.conftest import P0, AdminOf, Store, build
+from tests.reads import Rows, read
 
 Spoil = Callable[[Store], Awaitable[None]]
+
+STRANGE = b"\x02" + b"x" * 40
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def spoil_document(admin_of: AdminOf, bucket: Bucket) -> Spoil:
             store.buckets[bucket].corrupt.add("bad")
             return
         async with admin_of(bucket) as admin:
-            await admin.set(bucket.document("bad"), b"\x02" + b"x" * 40)
+            await admin.set(bucket.document("bad"), STRANGE)
 
     return spoil
 
@@ -66,11 +70,11 @@ async def test_a_corrupt_document_spoils_its_own_answer(store: Store, bucket: Bu
     await filled(store, bucket)
     await spoil_document(store)
     keys = [DocumentKey(bucket, id) for id in ("good", "bad", "none")]
-    [good, bad, none], [done, late], _ = await store.read(keys, [query(bucket, "DONE"), query(bucket, "LATE")])
+    [good, bad, none], [done, late], _ = await read(store, keys, [query(bucket, "DONE"), query(bucket, "LATE")])
     assert (good, none) == (document(1), None)
     assert isinstance(bad, StoreMisconfiguredError)
     assert "bad" in str(bad)
-    assert isinstance(done, Page)
+    assert isinstance(done, Rows)
     assert [row.document for row in done.rows] == [document(1)]
     assert isinstance(late, StoreMisconfiguredError)
     with pytest.raises(StoreMisconfiguredError):
@@ -82,14 +86,54 @@ async def test_a_corrupt_document_spoils_its_own_answer(store: Store, bucket: Bu
 async def test_a_list_of_another_type_spoils_its_own_page(store: Store, bucket: Bucket, spoil_list: Spoil) -> None:
     await filled(store, bucket)
     await spoil_list(store)
-    [good], [spoilt, done], _ = await store.read(
-        [DocumentKey(bucket, "good")], [query(bucket, "OPEN"), query(bucket, "DONE")]
+    [good], [spoilt, done], _ = await read(
+        store, [DocumentKey(bucket, "good")], [query(bucket, "OPEN"), query(bucket, "DONE")]
     )
     assert good == document(1)
     assert isinstance(spoilt, StoreMisconfiguredError)
     assert "WRONGTYPE" in str(spoilt)
-    assert isinstance(done, Page)
+    assert isinstance(done, Rows)
     assert [row.id for row in done.rows] == ["good"]
+
+
+@pytest.mark.parametrize("buckets", [1, 2])
+async def test_a_list_of_another_type_spoils_its_own_answer_among_many(
+    store: Store, bucket: Bucket, spoil_list: Spoil, buckets: int
+) -> None:
+    await filled(store, bucket)
+    await spoil_list(store)
+    names = [index_list("by_status", (status,)) for status in ("LATE", "OPEN", "DONE", "NONE")]
+    listing = Listing(bucket.projection, bucket.generation, buckets, "by_status", 10, descending=False)
+    answer = await store.read(Wanted({bucket: ["good"]}, {listing: names}))
+    late, spoilt, done, none = answer.lists[listing]
+    assert isinstance(spoilt, StoreMisconfiguredError)
+    assert "WRONGTYPE" in str(spoilt)
+    assert late == Page([member(None, "bad")], [pack(document(1))], 0, False, False)
+    assert done == Page([member(None, "good")], [pack(document(1))], 0, False, False)
+    assert none == Page([], [], 0, False, False)
+    assert answer.documents == {bucket: [pack(document(1))]}
+
+
+async def test_what_is_stored_is_handed_on_as_it_is_and_found_out_by_who_reads_it(
+    store: Store, bucket: Bucket, spoil_document: Spoil
+) -> None:
+    await filled(store, bucket)
+    await spoil_document(store)
+    listing = Listing(bucket.projection, bucket.generation, 2, "by_status", 10, descending=False)
+    names = [index_list("by_status", (status,)) for status in ("LATE", "DONE")]
+    answer = await store.read(Wanted({bucket: ["good", "bad"]}, {listing: names}, [query(bucket, "LATE")]))
+    strange = CORRUPT if isinstance(store, MemoryStore) else STRANGE
+    assert answer.documents == {bucket: [pack(document(1)), strange]}
+    [of_page], [of_list, done] = answer.pages, answer.lists[listing]
+    for page in (of_page, of_list):
+        assert isinstance(page, Page)
+        assert list(page.stored) == [strange]
+        with pytest.raises(StoreMisconfiguredError, match="bad"):
+            shown_rows(page)
+    with pytest.raises(StoreMisconfiguredError, match="bad"):
+        read_document("bad", strange)
+    assert isinstance(done, Page)
+    assert (list(done.stored), shown_rows(done)) == ([pack(document(1))], done)
 
 
 async def test_missing_functions_are_loaded_even_so(clean_valkey: EmbeddedValkey, bucket: Bucket) -> None:
@@ -99,9 +143,9 @@ async def test_missing_functions_are_loaded_even_so(clean_valkey: EmbeddedValkey
     await build(store, bucket, bucket._replace(number=1))
     async with Redis.from_url(clean_valkey.url) as admin:
         await admin.function_flush()
-    [], [spoilt, done], _ = await store.read([], [query(bucket, "OPEN"), query(bucket, "DONE")])
+    [], [spoilt, done], _ = await read(store, [], [query(bucket, "OPEN"), query(bucket, "DONE")])
     assert isinstance(spoilt, StoreMisconfiguredError)
-    assert done == Page([], 0, False, False)
+    assert done == Rows([], 0, False, False)
     await store.close()
 
 
@@ -113,7 +157,7 @@ async def test_a_number_that_is_none_spoils_its_own_answer(clean_valkey: Embedde
     async with Redis.from_url(clean_valkey.url) as admin:
         await admin.set(bucket.entries(bad), b"1.5")
     queries = [MeasureQuery(bucket.projection, 1, 1, "total", value) for value in ("bad", "good")]
-    _, _, [spoilt, found] = await store.read([], [], queries)
+    _, _, [spoilt, found] = await read(store, [], [], queries)
     assert isinstance(spoilt, StoreMisconfiguredError)
     assert found == 3
     with pytest.raises(StoreMisconfiguredError, match="CORRUPT"):

@@ -10,6 +10,7 @@ from projections.store.document import Document
 from projections.store.keys import Bucket, filter_text, measure_list, member, sort_text
 from projections.store.port import MeasureQuery
 from tests.contract.store.conftest import P0, Dump, Store, build
+from tests.reads import read
 
 TOP = 2**63 - 1
 
@@ -20,7 +21,7 @@ def total(value: str = "x") -> str:
 
 async def measured(store: Store, unique: str, value: str = "x", *, extreme: int = 0, buckets: int = 1) -> object:
     query = MeasureQuery(unique, 1, buckets, "total", filter_text(value), extreme)  # type: ignore[arg-type]
-    answer = await store.read([], [], [query])
+    answer = await read(store, measures=[query])
     return answer.measures[0]
 
 

@@ -29,6 +29,7 @@ from projections.store.keys import Bucket, queue_place
 from projections.store.port import DocumentKey, MeasureQuery, Notice, PageQuery
 from projections.store.redis import RedisStore
 from tests.contract.store.conftest import P0, page_of
+from tests.reads import read
 from tools import debian_redis
 
 BUCKET = Bucket("orders", 1, 0)
@@ -83,7 +84,7 @@ async def test_the_functions_work(redis_server: EmbeddedValkey) -> None:
         assert await anext(notices) == [Notice("a", 0, 1), Notice("b", 0, 1)]
     pages = [PageQuery("orders", 1, 1, "all", (), 5), PageQuery("orders", 1, 1, "", (), 5, timeline="c")]
     measures = [MeasureQuery("orders", 1, 1, "total", "x"), MeasureQuery("orders", 1, 1, "last", "x", 1)]
-    found, [listed, timeline], numbers = await store.read([DocumentKey(BUCKET, "a")], pages, measures)
+    found, [listed, timeline], numbers = await read(store, [DocumentKey(BUCKET, "a")], pages, measures)
     assert (found, numbers) == ([PARKED_AT_1], [2**63 - 1, b"1x"])
     assert [row.document for row in page_of(listed).rows] == [PARKED_AT_1]
     assert [row.id for row in page_of(timeline).rows] == ["e1", "e2"]

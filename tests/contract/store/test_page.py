@@ -5,8 +5,9 @@ import pytest
 from projections.store.change import BucketChange, Change
 from projections.store.document import Document
 from projections.store.keys import Bucket, bucket_of, index_list, member
-from projections.store.port import Page, PageQuery
+from projections.store.port import PageQuery
 from tests.contract.store.conftest import Store, build, page_of
+from tests.reads import Rows, read
 
 ROWS = "abcdefg"
 ALL = index_list("all", ())
@@ -20,7 +21,7 @@ async def fill(store: Store, projection: str, buckets: int) -> None:
     await build(store, *(Bucket(projection, 1, number) for number in range(buckets)))
 
 
-def shown(page: Page) -> tuple[str, bool, bool]:
+def shown(page: Rows) -> tuple[str, bool, bool]:
     assert [row.member for row in page.rows] == [member(row.id, row.id) for row in page.rows]
     assert all(row.document == Document(0, 1, 0, b"{}") for row in page.rows)
     return "".join(row.id for row in page.rows), page.has_previous, page.has_next
@@ -67,7 +68,7 @@ async def test_pages(store: Store, unique: str, buckets: int) -> None:
                 )
             )
             answers.append(answer)
-    _, pages, _ = await store.read([], queries)
+    _, pages, _ = await read(store, [], queries)
     for query, page, answer in zip(queries, map(page_of, pages), answers, strict=True):
         assert (query, shown(page)) == (query, answer)
         assert page.total == len(ROWS)
@@ -76,14 +77,14 @@ async def test_pages(store: Store, unique: str, buckets: int) -> None:
 async def test_a_list_that_is_not_there_is_empty(store: Store, unique: str) -> None:
     query = PageQuery(unique, 1, 2, "all", ("x",), 5, after=b"1a\0a")
     await build(store, *(Bucket(unique, 1, number) for number in range(2)))
-    _, pages, _ = await store.read([], [query])
-    assert pages == [Page([], 0, False, False)]
+    _, pages, _ = await read(store, [], [query])
+    assert pages == [Rows([], 0, False, False)]
 
 
 @pytest.mark.parametrize("limit", [-1, 1001])
 async def test_a_limit_out_of_range_is_refused(store: Store, unique: str, limit: int) -> None:
     with pytest.raises(ValueError, match="limit"):
-        await store.read([], [PageQuery(unique, 1, 1, "all", (), limit)])
+        await read(store, [], [PageQuery(unique, 1, 1, "all", (), limit)])
 
 
 async def test_a_thousand_rows_with_their_documents(store: Store, bucket: Bucket) -> None:
@@ -92,5 +93,5 @@ async def test_a_thousand_rows_with_their_documents(store: Store, bucket: Bucket
         changes = [Change(id, None, Document(0, n + 1, 0, b"{}")) for id, n in rows.items()]
         await store.apply(BucketChange(bucket, changes, added={ALL: [member(n, id) for id, n in rows.items()]}))
     await build(store, bucket)
-    _, [page], _ = await store.read([], [PageQuery(bucket.projection, 1, 1, "all", (), 1000, descending=True)])
+    _, [page], _ = await read(store, [], [PageQuery(bucket.projection, 1, 1, "all", (), 1000, descending=True)])
     assert [row.document and row.document.version for row in page_of(page).rows] == list(range(1000, 0, -1))

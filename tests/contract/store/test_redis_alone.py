@@ -15,12 +15,14 @@ from gateway.dev.servers import EmbeddedValkey
 from projections.errors import StoreMisconfiguredError, StoreUnavailableError
 from projections.store import redis as redis_store
 from projections.store.change import Advance, Applied, BucketChange, Change, Conflict, Fence, Fenced, Regressed
+from projections.store.commands import Commands
 from projections.store.document import Document
 from projections.store.keys import Bucket
-from projections.store.port import DocumentKey, Notice, PageQuery
+from projections.store.port import DocumentKey, Notice, PageQuery, Wanted
 from projections.store.redis import RedisStore
 from tests.chaos.servers import FailingValkey
 from tests.contract.store.conftest import P0, build, page_of
+from tests.reads import read
 
 BUCKET = Bucket("orders", 1, 0)
 CHANGE = BucketChange(BUCKET, [Change("a", None, Document(0, 1, 0, b"{}"))])
@@ -39,9 +41,37 @@ async def test_functions_are_loaded_where_they_are_missing(clean_valkey: Embedde
         assert await store.raise_fence(BUCKET, [P0], "me", 7) == Fence(7, "me")
         await build(store, BUCKET)
         await admin.function_flush()
-        found, pages, _ = await store.read([DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
+        found, pages, _ = await read(store, [DocumentKey(BUCKET, "a")], [PageQuery("orders", 1, 1, "all", (), 3)])
         assert found == [Document(0, 1, 0, b"{}")]
         assert page_of(pages[0]).total == 0
+    await store.close()
+
+
+async def test_functions_that_are_lost_again_at_once_are_an_outage_that_ends(
+    clean_valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flushed twice in a row, before the trip that was given them could be sent once more."""
+    store = RedisStore(clean_valkey.url)
+    await build(store, BUCKET)
+    load = Commands.load
+    page = PageQuery("orders", 1, 1, "all", (), 3)
+    async with Redis.from_url(clean_valkey.url) as admin:
+
+        async def load_in_vain(commands: Commands, *, everywhere: bool = False) -> None:
+            await load(commands, everywhere=everywhere)
+            await admin.function_flush()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Commands, "load", load_in_vain)
+            await admin.function_flush()
+            for call in (
+                store.apply(CHANGE),
+                store.read(Wanted(pages=[page])),
+                store.read(Wanted({BUCKET: ["a"]}, pages=[page])),
+            ):
+                with pytest.raises(StoreUnavailableError, match="unction not found"):
+                    await call
+    assert await store.apply(CHANGE) == Applied(1)
     await store.close()
 
 
@@ -118,7 +148,7 @@ async def test_a_lost_server_is_told_at_once_and_found_again(start_valkey: Calla
         with pytest.raises(StoreUnavailableError):
             await anext(notices)
     started_s = time.monotonic()
-    for call in (store.ping(), store.apply(CHANGE), store.read([DocumentKey(BUCKET, "a")], [])):
+    for call in (store.ping(), store.apply(CHANGE), store.read(Wanted({BUCKET: ["a"]}))):
         with pytest.raises(StoreUnavailableError):
             await call
     with pytest.raises(StoreUnavailableError):

@@ -8,6 +8,7 @@ from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.port import PageQuery
 from tests.contract.store.conftest import P0, Dump, Store, build, page_of
+from tests.reads import read
 
 
 def append(at: int, key: str = "c-1", event: str | None = None, entry: bytes | None = None) -> Append:
@@ -17,7 +18,7 @@ def append(at: int, key: str = "c-1", event: str | None = None, entry: bytes | N
 
 async def shown(store: Store, bucket: Bucket, key: str = "c-1", limit: int = 10, **bounds: object) -> list[str]:
     query = PageQuery(bucket.projection, 1, 1, "", (), limit, timeline=key, descending=True, **bounds)  # type: ignore[arg-type]
-    _, [page], _ = await store.read([], [query])
+    _, [page], _ = await read(store, [], [query])
     return [row.id for row in page_of(page).rows]
 
 
@@ -25,8 +26,8 @@ async def test_appends_are_paged_newest_first(store: Store, bucket: Bucket) -> N
     await build(store, bucket)
     entries = [append(3), append(1), append(2), append(7, "c-2")]
     assert await store.apply(BucketChange(bucket, appends=entries, timeline_bound=10)) == Applied(0, appended=4)
-    _, [page], _ = await store.read(
-        [], [PageQuery(bucket.projection, 1, 1, "", (), 2, timeline="c-1", descending=True)]
+    _, [page], _ = await read(
+        store, [], [PageQuery(bucket.projection, 1, 1, "", (), 2, timeline="c-1", descending=True)]
     )
     found = page_of(page)
     assert [(row.id, row.member, row.document) for row in found.rows] == [
@@ -43,7 +44,7 @@ async def test_an_event_is_there_once(store: Store, bucket: Bucket) -> None:
     await store.apply(BucketChange(bucket, appends=[append(1), append(2)], timeline_bound=10))
     again = [append(2, entry=b'{"other":1}'), append(3), append(3, entry=b"{}"), append(9, event="e1")]
     assert await store.apply(BucketChange(bucket, appends=again, timeline_bound=10)) == Applied(0, appended=1)
-    _, [page], _ = await store.read([], [PageQuery(bucket.projection, 1, 1, "", (), 9, timeline="c-1")])
+    _, [page], _ = await read(store, [], [PageQuery(bucket.projection, 1, 1, "", (), 9, timeline="c-1")])
     assert [row.document.view for row in page_of(page).rows if row.document] == [b'{"at":1}', b'{"at":2}', b'{"at":3}']
 
 

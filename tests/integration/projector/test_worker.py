@@ -18,6 +18,7 @@ from projections.store.port import PageQuery
 from projections.store.redis import RedisStore
 from tests.contract.store.conftest import page_of
 from tests.integration.projector.orders import BUCKET, TOPIC, WITHIN_S, publisher, until, until_shown
+from tests.reads import read
 
 AT = Partition(TOPIC, 0)
 
@@ -66,7 +67,7 @@ async def test_a_restart_goes_on_where_it_was_and_applies_nothing_twice(servers:
             await orders.placed("o-50")
             assert [notice.id for notice in await anext(notices)] == ["o-50"]
         assert (await store.standing(BUCKET)).positions == {AT: 52}
-    _, [page], _ = await store.read([], [PageQuery("orders", 1, 1, "by_customer", ("c-1", "CONFIRMED"), 10)])
+    _, [page], _ = await read(store, [], [PageQuery("orders", 1, 1, "by_customer", ("c-1", "CONFIRMED"), 10)])
     assert [row.id for row in page_of(page).rows] == ["o-7"]
 
 

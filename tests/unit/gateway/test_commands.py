@@ -13,6 +13,7 @@ from gateway.consistency.requirements import Aggregate
 from gateway.consistency.token import TokenCodec
 from projections.contexts.orders import OrderStatus, order_docs
 from projections.store.memory import MemoryStore
+from projections.store.port import ReadAnswer, Wanted
 from tests.serving import Client, gateway, put
 from tests.shop_views import fill, order
 
@@ -148,13 +149,11 @@ async def test_two_commands_in_one_request_each_read_their_own_write(
     service.answer = answer
     original = store.read
 
-    async def read(
-        documents: Any, pages: Any, measures: Any = ()
-    ) -> Any:  # the projector catches up just before each read
+    async def read(wanted: Wanted) -> ReadAnswer:  # the projector catches up just before each read
         for status, version in pending:
             await put(store, order_docs, "o-1", order(1, status), version=version)
         pending.clear()
-        return await original(documents, pages, measures)
+        return await original(wanted)
 
     store.read = read  # type: ignore[method-assign]
     data = await client.data(query)

@@ -1,7 +1,9 @@
 """The compiled engine: what a plan is, when it is made, shared, broken off and left to the plain executor."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import gc
+import weakref
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,23 +11,23 @@ import msgspec
 import pytest
 from starlette.types import Message
 
-from gateway.consistency.operation import OperationConsistency, Policy
-from gateway.consistency.requirements import Requirements
-from gateway.consistency.wait import ChangeHub
 from gateway.engine.documents import Documents
 from gateway.engine.engine import MAX_VARIANTS, Data, Engine
 from gateway.engine.limits import Limits
 from gateway.engine.reader import BatchedReader
-from gateway.engine.rows import RequestRows
+from gateway.engine.reruns import BURST, PER_S, Reruns
 from gateway.engine.served import read_models
-from gateway.errors import TooComplexError
+from gateway.errors import DeadlineExceededError, TooComplexError
 from gateway.http.attended import Attendance
 from gateway.http.request import ClientGoneError
 from projections.contexts.orders import order_docs
 from projections.contexts.payments import payment_docs
 from projections.errors import StoreUnavailableError
+from projections.store.document import pack, unpack
+from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, PageQuery, ReadAnswer
+from projections.store.port import ReadAnswer, Wanted
+from tests.reads import document_keys
 from tests.serving import COMPOSED, gateway, put
 from tests.shop_views import fill, payment
 
@@ -35,35 +37,48 @@ class Store(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trips: list[tuple[Sequence[DocumentKey], Sequence[PageQuery]]] = []
+        self.trips: list[Wanted] = []
         self.held: asyncio.Event | None = None
         self.arrived = asyncio.Semaphore(0)
         self.down: set[str] = set()
         self.unfit: set[str] = set()
         self.extra = b""
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        self.trips.append((documents, pages))
+    async def read(self, wanted: Wanted) -> ReadAnswer:
+        self.trips.append(wanted)
         self.arrived.release()
         if self.held is not None:
             await self.held.wait()
-        answer = await super().read(documents, pages, measures)
+        answer = await super().read(wanted)
         away = StoreUnavailableError("away")
-        found = [
-            away if key.bucket.projection in self.down else self._spoilt(key, document)
-            for key, document in zip(documents, answer.documents, strict=True)
-        ]
-        read = [
-            away if query.projection in self.down else page for query, page in zip(pages, answer.pages, strict=True)
-        ]
-        return ReadAnswer(found, read, answer.measures)
+        return ReadAnswer(
+            {
+                bucket: [
+                    away if bucket.projection in self.down else self._spoilt(id, stored)
+                    for id, stored in zip(wanted.documents[bucket], found, strict=True)
+                ]
+                for bucket, found in answer.documents.items()
+            },
+            {
+                listing: [away if listing.projection in self.down else page for page in found]
+                for listing, found in answer.lists.items()
+            },
+            [
+                away if query.projection in self.down else page
+                for query, page in zip(wanted.pages, answer.pages, strict=True)
+            ],
+            answer.measures,
+        )
 
-    def _spoilt(self, key: DocumentKey, document: Any) -> Any:
+    def _spoilt(self, id: str, stored: Any) -> Any:
+        document = unpack(stored) if isinstance(stored, bytes) else None
         if document is not None and document.view and self.extra:
-            return document._replace(view=b"{" + self.extra + document.view[1:])
-        return document._replace(view=b'{"total":3}') if key.id in self.unfit and document else document
+            return pack(document._replace(view=b"{" + self.extra + document.view[1:]))
+        return pack(document._replace(view=b'{"total":3}')) if id in self.unfit and document else stored
+
+
+class Mine(dict[str, Any]):
+    """Variables that can be watched."""
 
 
 class Side:
@@ -75,14 +90,11 @@ class Side:
         self.reader = BatchedReader(store, tasks)
         self.engine = Engine(COMPOSED.schema, COMPOSED.graph, models, self.reader, **options)
         self.documents = Documents(COMPOSED.schema, COMPOSED.graph, Limits())
-        self._models = models
-        self._hub = ChangeHub(store, self.reader, tasks)
 
     async def ask(self, text: str, variables: dict[str, Any] | None = None) -> Data | None:
         """What the engine answers; None when it leaves it to the plain executor."""
         operation = self.documents.get(text).operation(None)
-        rows = RequestRows(self._models, self.reader, self._hub, OperationConsistency.begin(Requirements(), Policy()))
-        return await self.engine.answer(operation, operation.read(variables), rows)
+        return await self.engine.answer(operation, operation.read(variables))
 
     async def data(self, text: str, variables: dict[str, Any] | None = None) -> Any:
         """The data of an answer without errors."""
@@ -134,8 +146,8 @@ async def test_depth_is_round_trips_whatever_the_width(side: Side) -> None:
 
 async def test_a_document_is_asked_for_once_in_a_tick_by_all_requests(side: Side) -> None:
     await asyncio.gather(*(side.ask(ORDER, {"id": f"o-{number % 3 + 1}"}) for number in range(30)))
-    [(documents, _)] = side.store.trips
-    assert sorted(key.id for key in documents) == ["o-1", "o-2", "o-3"]
+    [wanted] = side.store.trips
+    assert sorted(key.id for key in document_keys(wanted)) == ["o-1", "o-2", "o-3"]
 
 
 async def test_the_same_operation_of_a_tick_runs_once(side: Side) -> None:
@@ -177,7 +189,7 @@ async def test_what_nobody_waits_for_any_more_is_not_read(side: Side, store: Sto
     with pytest.raises(asyncio.CancelledError):
         await asked
     await side.ask(ORDER, {"id": "o-2"})
-    assert [[key.id for key in documents] for documents, _ in store.trips] == [["o-2"]]
+    assert [[key.id for key in document_keys(wanted)] for wanted in store.trips] == [["o-2"]]
 
 
 async def test_plans_by_flags_are_kept_up_to_a_bound_and_right_beyond_it(side: Side) -> None:
@@ -240,6 +252,75 @@ async def test_a_document_that_does_not_fit_is_left_to_the_plain_executor(side: 
     assert await side.ask(ORDER, {"id": "o-2"}) is not None
 
 
+async def test_no_more_than_so_many_are_left_to_the_plain_executor(side: Side, store: Store) -> None:
+    store.unfit = {"o-1"}
+    payments = store.buckets[Bucket("payments", payment_docs.version, 0)].documents
+    payments["pay-2"] = payments["pay-2"]._replace(view=b'{"amount":3}')
+    asked = 0
+    while (answer := await side.ask(ORDER, {"id": "o-1"})) is None:
+        asked += 1
+    assert asked == side.engine.counts["broken"] >= BURST
+    assert [(error["path"], error["extensions"]["code"]) for error in answer.errors] == [
+        (["order"], "UNREADABLE_DOCUMENT")
+    ]
+    whole = await side.ask(ORDER, {"id": "o-3"})
+    assert whole is not None
+    assert not whole.errors, "what fits is answered as ever"
+    listed = await side.ask('{ a: order(id: "o-1") { status } b: order(id: "o-2") { payments { amount } } }')
+    assert listed is not None
+    assert [(error["path"], error["extensions"]["code"]) for error in listed.errors] == [
+        (["a"], "UNREADABLE_DOCUMENT"),
+        (["b", "payments", 0], "UNREADABLE_DOCUMENT"),
+    ]
+
+
+def test_what_was_taken_comes_back() -> None:
+    now_s = 1e6
+    reruns = Reruns(lambda: now_s)
+    assert [reruns.take() for _ in range(int(BURST) + 1)] == [True] * int(BURST) + [False]
+    assert reruns.are_spent()
+    now_s += 1.5 / PER_S
+    assert not reruns.are_spent()
+    assert [reruns.take(), reruns.take()] == [True, False]
+    for _ in range(1000):
+        assert not reruns.take()
+    now_s += 1.0 / PER_S
+    assert reruns.take(), "what was refused is no debt"
+    now_s += 1e6
+    assert sum(reruns.take() for _ in range(1000)) == BURST, "no more than so many were saved up"
+
+
+async def test_many_at_once_have_no_more_than_the_allowance(side: Side, store: Store) -> None:
+    store.unfit = {f"o-{number}" for number in range(1, 6)}
+    text = "query($id: ID!, $x: Boolean!) { order(id: $id) { status version @include(if: $x) } }"
+    asked = [side.ask(text, {"id": f"o-{n % 5 + 1}", "x": n % 2 == 0}) for n in range(100)]
+    answers = await asyncio.gather(*asked)
+    assert BURST <= answers.count(None) <= BURST + 2
+
+
+async def test_what_variables_break_takes_nothing_of_the_allowance(side: Side, store: Store) -> None:
+    text = 'query($f: Boolean = true) { order(id: "o-1") @include(if: $f) { status } }'
+    for _ in range(100):
+        assert await side.ask(text, {"f": None}) is None
+    store.unfit = {"o-1"}
+    assert await side.ask(ORDER, {"id": "o-1"}) is None, "the plain executor says which field it is"
+
+
+async def test_what_is_not_compiled_leaves_nothing_of_its_requests_behind(side: Side) -> None:
+    held: list[weakref.ref[Mine]] = []
+    gc.disable()
+    try:
+        for _ in range(3):
+            variables = Mine(name="Order")
+            held.append(weakref.ref(variables))
+            operation = side.documents.get("query($name: String!) { __type(name: $name) { name } }").operation(None)
+            assert await side.engine.answer(operation, variables) is None
+            del variables
+    finally:
+        gc.enable()
+    assert [found() for found in held] == [None] * 3
+
+
 @pytest.mark.parametrize("text", ["{ __schema { description } }", '{ __type(name: "Order") { name } }'])
 async def test_introspection_is_the_plain_executor_s(side: Side, text: str) -> None:
     assert await side.ask(text) is None
@@ -300,16 +381,43 @@ async def test_a_client_that_leaves_ends_its_query(store: Store) -> None:
     async def gone() -> Message:
         return {"type": "http.disconnect"}
 
+    attendance = Attendance(10.0)
     with pytest.raises(ClientGoneError):
-        await Attendance(10.0).attended(work(), gone)
+        await attendance.attended(work(), gone, attendance.now_s())
     assert ended.is_set()
+
+
+async def test_a_deadline_counts_from_when_the_operation_began() -> None:
+    async def stays() -> Any:
+        await asyncio.Event().wait()
+
+    attendance = Attendance(60.0)
+    with pytest.raises(DeadlineExceededError):
+        async with asyncio.timeout(10):
+            await attendance.attended(asyncio.Event().wait(), stays, attendance.now_s() - 59.9)
+
+
+async def test_a_choice_of_flags_beyond_the_bound_does_not_take_the_place_of_others(side: Side) -> None:
+    names = [f"f{number}" for number in range(5)]
+    fields = " ".join(f"a{number}: total @include(if: ${name})" for number, name in enumerate(names))
+    text = f'query({" ".join(f"${name}: Boolean!" for name in names)}) {{ order(id: "o-1") {{ id {fields} }} }}'
+    choices = [{name: bool(choice >> bit & 1) for bit, name in enumerate(names)} for choice in range(32)]
+    for flags in choices:
+        await side.data(text, flags)
+    operation = side.documents.get(text).operation(None)
+    first = side.engine.plan(operation, choices[0])
+    for flags in choices:
+        await side.data(text, flags)
+    assert side.engine.plan(operation, choices[0]) is first
+    assert side.engine.plan(operation, choices[-1]) is not side.engine.plan(operation, choices[-1])
 
 
 async def test_a_cancellation_from_elsewhere_is_passed_on() -> None:
     async def stays() -> Any:
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(Attendance(10.0).attended(asyncio.Event().wait(), stays))
+    attendance = Attendance(10.0)
+    task = asyncio.create_task(attendance.attended(asyncio.Event().wait(), stays, attendance.now_s()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -16,6 +16,7 @@ from gateway.consistency.token import TokenCodec
 from projections import Event, Projection, View
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
+from projections.store.port import ReadAnswer, Wanted
 from schema import BoundedContext, entity, get
 from tests.serving import gateway, put
 from tests.shop_views import fill
@@ -62,10 +63,10 @@ class Defective(MemoryStore):
 
     broken = False
 
-    async def read(self, documents: Any, pages: Any, measures: Any = ()) -> Any:
+    async def read(self, wanted: Wanted) -> ReadAnswer:
         if self.broken:
             raise ValueError("a defect")
-        return await super().read(documents, pages, measures)
+        return await super().read(wanted)
 
 
 @pytest.mark.parametrize("query", [READ, "{ orders { totalCount } }"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from projections.store.change import Applied, BucketChange, Change
 from projections.store.document import PARKED, Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, PageQuery, ReadAnswer
+from projections.store.port import ReadAnswer, Wanted
 from tests.serving import Client, gateway, mark_built, put
 from tests.shop_views import customer, fill, order
 from tests.unit.gateway.test_waiting import WatchedStore
@@ -39,13 +39,11 @@ class LookedAtStore(WatchedStore):
         self.looked_again = asyncio.Event()
         self._asked: list[object] = []
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        self._asked.append((documents, pages, measures))
+    async def read(self, wanted: Wanted) -> ReadAnswer:
+        self._asked.append(wanted)
         if self._asked[-3:] == self._asked[-1:] * 3:
             self.looked_again.set()
-        return await super().read(documents, pages, measures)
+        return await super().read(wanted)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,8 @@ from projections.contexts.customers import customer_docs
 from projections.contexts.orders import OrderStatus, order_docs
 from projections.store.change import Append, Applied, BucketChange
 from projections.store.keys import Bucket, member
-from projections.store.port import DocumentKey, MeasureQuery, PageQuery, ReadAnswer
+from projections.store.port import ReadAnswer, Wanted
+from tests.reads import document_keys, list_count
 from tests.serving import Client, gateway, happen, mark_built, put
 from tests.shop_views import DAY_ONE, customer, fill, happening, order
 from tests.unit.gateway.test_waiting import WatchedStore
@@ -35,13 +36,11 @@ class CountingStore(WatchedStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trips: list[tuple[Sequence[DocumentKey], Sequence[PageQuery], Sequence[MeasureQuery]]] = []
+        self.trips: list[Wanted] = []
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        self.trips.append((documents, pages, measures))
-        return await super().read(documents, pages, measures)
+    async def read(self, wanted: Wanted) -> ReadAnswer:
+        self.trips.append(wanted)
+        return await super().read(wanted)
 
 
 @pytest.fixture
@@ -136,14 +135,13 @@ async def test_everything_of_a_level_shares_a_trip(client: Client, store: Counti
     data = await client.data(query)
     assert [node["orderCount"] for node in data["customers"]["nodes"]] == [3, 0]
     assert len(store.trips) == 3, "customers and revenue | orders, measures and timelines | payments"
-    _, pages, measures = store.trips[1]
-    assert (len(pages), len(measures)) == (4, 6)
+    assert (list_count(store.trips[1]), len(store.trips[1].measures)) == (4, 6)
 
 
 async def test_a_number_that_two_fields_ask_for_is_asked_once(client: Client, store: CountingStore) -> None:
     query = '{ a: customer(id: "c-1") { orderCount } b: customer(id: "c-1") { orderCount again: orderCount } }'
     await client.data(query)
-    assert [len(measures) for _, _, measures in store.trips] == [0, 1]
+    assert [len(wanted.measures) for wanted in store.trips] == [0, 1]
 
 
 async def test_types_of_all_kinds(store: CountingStore) -> None:
@@ -211,9 +209,8 @@ async def test_a_measure_is_vouched_for_in_the_same_trip(client: Client, store: 
     assert answer["extensions"]["consistency"]["satisfied"]
     assert answer["extensions"]["consistency"]["waitedMs"] == 0
     assert len(store.trips) == 2, "the customer, then its numbers with what vouches for them"
-    documents, _, measures = store.trips[1]
-    assert [key.id for key in documents] == ["o-1"]
-    assert len(measures) == 3
+    assert [key.id for key in document_keys(store.trips[1])] == ["o-1"]
+    assert len(store.trips[1].measures) == 3
 
 
 async def test_a_measure_waits_for_what_feeds_it(client: Client, store: CountingStore) -> None:
@@ -246,7 +243,9 @@ async def test_nothing_vouches_for_a_timeline_and_that_is_told(client: Client, s
     assert found["satisfied"] is False
     assert found["unmet"] == [{"id": "order/o-1", "version": 1, "seen": None, "reason": "BEST_EFFORT"}]
     assert found["waitedMs"] == 0
-    assert [key.id for key in store.trips[-1][0]] == ["o-1"], "what its own read model has is waited for all the same"
+    assert [key.id for key in document_keys(store.trips[-1])] == ["o-1"], (
+        "what its own read model has is waited for all the same"
+    )
 
 
 async def test_a_timeline_waits_for_the_read_model_beside_it(client: Client, store: CountingStore) -> None:
@@ -267,8 +266,8 @@ async def test_what_an_earlier_field_showed_too_old_says_more_than_best_effort(
 ) -> None:
     original = store.read
 
-    async def read_and_catch_up(documents: Any, pages: Any, measures: Any = ()) -> Any:
-        found = await original(documents, pages, measures)
+    async def read_and_catch_up(wanted: Wanted) -> ReadAnswer:
+        found = await original(wanted)
         if len(store.trips) == 3:  # the projector catches up once the order has been read, and read again
             await put(store, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)
         return found

@@ -1,7 +1,7 @@
 """Composed reads over the in-memory store: what the graph answers, and in how many trips."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from projections.store.change import Applied, BucketChange, Change
 from projections.store.document import Document
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, PageQuery, ReadAnswer
+from projections.store.port import ReadAnswer, Wanted
+from tests.reads import document_keys, list_count
 from tests.serving import Client, gateway, put
 from tests.shop_views import fill, order, payment
 
@@ -23,13 +24,11 @@ class CountingStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trips: list[tuple[list[DocumentKey], list[PageQuery]]] = []
+        self.trips: list[Wanted] = []
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        self.trips.append((list(documents), list(pages)))
-        return await super().read(documents, pages, measures)
+    async def read(self, wanted: Wanted) -> ReadAnswer:
+        self.trips.append(wanted)
+        return await super().read(wanted)
 
 
 @pytest.fixture
@@ -96,16 +95,16 @@ async def test_one_trip_per_level_whatever_the_width(client: Client, store: Coun
     assert len(data["orders"]["nodes"]) == 5
     # orders page | customer, products, payments, shipments | customer's orders, payments' orders | payments
     assert len(store.trips) == 4
-    second_documents, second_pages = store.trips[1]
-    assert len(second_documents) == len(set(second_documents)) == 3, "one customer and two products, asked once each"
-    assert len(second_pages) == 10
+    second = document_keys(store.trips[1])
+    assert len(second) == len(set(second)) == 3, "one customer and two products, asked once each"
+    assert list_count(store.trips[1]) == 10
 
 
 async def test_requests_of_one_tick_share_trips(client: Client, store: CountingStore) -> None:
     answers = await asyncio.gather(*(client.data(ORDER_PAGE, {"id": f"o-{n}"}) for n in (1, 2, 1, 3)))
     assert [answer["order"]["key"] for answer in answers] == ["o-1", "o-2", "o-1", "o-3"]
     assert len(store.trips) < 8
-    assert max(len(documents) for documents, _ in store.trips) >= 3
+    assert max(len(document_keys(wanted)) for wanted in store.trips) >= 3
 
 
 async def test_unknown_ids_are_null(client: Client) -> None:

@@ -16,7 +16,7 @@ from projections.contexts.orders import OrderStatus, order_docs
 from projections.errors import StoreUnavailableError
 from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
-from projections.store.port import DocumentKey, MeasureQuery, Notice, PageQuery, ReadAnswer
+from projections.store.port import Notice, ReadAnswer, Wanted
 from tests.serving import Client, gateway, put
 from tests.shop_views import customer, fill, order
 
@@ -141,9 +141,9 @@ async def test_a_deletion_satisfies(client: Client, store: MemoryStore) -> None:
 async def test_what_one_field_showed_too_old_stays_reported(client: Client, store: WatchedStore) -> None:
     original = store.read
 
-    async def read_and_catch_up(documents: Any, pages: Any, measures: Any = ()) -> Any:
-        found = await original(documents, pages, measures)
-        if pages:  # the projector catches up between the first level and the third
+    async def read_and_catch_up(wanted: Wanted) -> ReadAnswer:
+        found = await original(wanted)
+        if wanted.lists:  # the projector catches up between the first level and the third
             await put(store, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)
         return found
 
@@ -238,15 +238,13 @@ class Behind(WatchedStore):
         self.before: ReadAnswer | None = None
 
     async def catch_up(self) -> None:
-        asked = [DocumentKey(Bucket("orders", order_docs.version, 0), "o-1")]
-        self.before = await super().read(asked, [], [])
+        self.before = await super().read(Wanted({Bucket("orders", order_docs.version, 0): ["o-1"]}))
         await put(self, order_docs, "o-1", order(1, OrderStatus.CONFIRMED), version=2)
 
-    async def read(
-        self, documents: Sequence[DocumentKey], pages: Sequence[PageQuery], measures: Sequence[MeasureQuery] = ()
-    ) -> ReadAnswer:
-        found = await super().read(documents, pages, measures)
-        return found._replace(documents=self.before.documents) if self.before and (pages or measures) else found
+    async def read(self, wanted: Wanted) -> ReadAnswer:
+        found = await super().read(wanted)
+        is_late = self.before and (wanted.lists or wanted.pages or wanted.measures)
+        return found._replace(documents=self.before.documents) if self.before and is_late else found
 
 
 @pytest.mark.parametrize("query", [LIST, '{ revenue(day: "2026-01-02") }'])

@@ -21,6 +21,7 @@ from projections.store.keys import Bucket
 from projections.store.memory import MemoryStore
 from projections.store.port import DocumentKey
 from projections.telemetry import Instruments
+from tests.reads import read
 from tests.unit.projections.samples import carts
 from tests.unit.projections.test_consume import BUCKET, opened, publish, renamed, until, versions
 
@@ -190,12 +191,12 @@ async def test_an_emptied_store_is_told_as_rebuilding_until_it_is_whole_again() 
     slow = StallingStore(shared)
     async with together(Member(broker, slow, batch_records=3)):
         await until(lambda: shared.buckets[BUCKET].is_built)
-        [missing], _, _ = await shared.read([DocumentKey(BUCKET, "nobody")], [])
+        [missing], _, _ = await read(shared, [DocumentKey(BUCKET, "nobody")])
         assert missing is None
         slow.stall_apply = True
         shared.buckets.clear()
         await slow.stalled.wait()
-        [missing], _, _ = await shared.read([DocumentKey(BUCKET, "c-3-4")], [])
+        [missing], _, _ = await read(shared, [DocumentKey(BUCKET, "c-3-4")])
         assert isinstance(missing, RebuildingError)
         slow.go.set()
         await until(lambda: shared.buckets[BUCKET].is_built)
