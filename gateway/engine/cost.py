@@ -20,6 +20,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -28,11 +29,12 @@ from graphql import (
 )
 from graphql.type import is_composite_type, is_interface_type, is_list_type, is_non_null_type, is_object_type
 
+from gateway.engine.factors import Factor, InputSize, ListLength, PageSize
 from gateway.engine.limits import INTROSPECTION_ROOTS
 from schema.declare import Find
 from schema.model import Graph, Kind
 from schema.model.graph import camel
-from schema.paging import DEFAULT_PAGE, MAX_PAGE
+from schema.paging import MAX_PAGE
 
 EXPECTED_ITEMS: Final = 10
 """Of a list that is not paged. Its author chose not to page it because it is short: its `limit` (100 unless declared) is a
@@ -40,33 +42,10 @@ guard, not what is expected, and ten times the cost would refuse plain pages of 
 while it runs."""
 
 
-@dataclass(frozen=True)
-class PageSize:
-    """Rows of a page, by what `first` and `last` are: a number, a variable's name, or not there."""
-
-    first: int | str | None
-    last: int | str | None
-
-    def of(self, variables: Mapping[str, Any]) -> int:
-        """0 to MAX_PAGE; page arguments that do not fit are refused elsewhere."""
-        first, last = (variables.get(size) if isinstance(size, str) else size for size in (self.first, self.last))
-        given = [size for size in (first, last) if isinstance(size, int)]
-        return max(0, min(MAX_PAGE, max(given))) if given else DEFAULT_PAGE
+INPUT_COST: Final = 3
+"""Of a value in a command's input: it is coerced, made an object of and written anew, some 8 us in all."""
 
 
-@dataclass(frozen=True)
-class ListLength:
-    """Items of a list that a variable holds."""
-
-    variable: str
-
-    def of(self, variables: Mapping[str, Any]) -> int:
-        """0 for one that is not there."""
-        value = variables.get(self.variable)
-        return len(value) if isinstance(value, list) else 0
-
-
-Factor: TypeAlias = PageSize | ListLength
 Sum: TypeAlias = dict[tuple[Factor, ...], int]
 """What comes once under (), and what is multiplied by the factors' product."""
 
@@ -175,6 +154,7 @@ class CostReader:
         self._schema = schema
         self._prices = prices
         self._fragments = fragments
+        self._commands = schema.mutation_type.name if schema.mutation_type else ""
         self._read: dict[tuple[str, PageSize | None], Sum] = {}
         self.looked_at = 0
 
@@ -211,6 +191,9 @@ class CostReader:
         price = self._prices.of(type_name, node.name.value)
         below = _page(node) if price.size is Size.PAGED else None
         found: Sum = {(): price.cost}
+        if type_name == self._commands:
+            for variable in _variables(node):
+                _add(found, {(InputSize(variable),): INPUT_COST})
         if node.selection_set is not None:
             kind = self._schema.type_map[type_name]
             leads_to = get_named_type(kind.fields[node.name.value].type).name  # type: ignore[attr-defined] # it has fields
@@ -248,6 +231,21 @@ def _number(node: ValueNode) -> int | str | None:
     if isinstance(node, VariableNode):
         return node.name.value
     return int(node.value) if isinstance(node, IntValueNode) else None
+
+
+def _variables(node: FieldNode) -> list[str]:
+    """Those in a field's arguments, each as often as it is there."""
+    found: list[str] = []
+    waiting: list[ValueNode] = [argument.value for argument in node.arguments or ()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, VariableNode):
+            found.append(value.name.value)
+        elif isinstance(value, ListValueNode):
+            waiting += value.values
+        elif isinstance(value, ObjectValueNode):
+            waiting += [field.value for field in value.fields]
+    return found
 
 
 def _ids(node: FieldNode) -> ListLength | int:

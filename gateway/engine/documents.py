@@ -25,29 +25,38 @@ from graphql import (
     parse,
     validate,
 )
-from graphql.validation import OverlappingFieldsCanBeMergedRule, specified_rules
+from graphql.validation import OverlappingFieldsCanBeMergedRule, ValuesOfCorrectTypeRule, specified_rules
 
 from gateway.engine.cost import CostReader, Prices, StaticCost
 from gateway.engine.introspection import IntrospectionCost, is_alone
 from gateway.engine.limits import Limits, Measured, check
+from gateway.engine.literals import LiteralsRule, syntax_problem
 from gateway.engine.merging import MergeCheck
+from gateway.engine.recognize import Recognizer
+from gateway.engine.tokens import drop_tokens
 from gateway.engine.told import graphql_error
 from gateway.engine.variables import VariableReader
 from gateway.errors import MalformedRequestError, ParseError, RequestError, TooComplexError, ValidationError
 from schema.model import Graph
 
 MAX_KEPT: Final = 1_000
-MAX_KEPT_BYTES: Final = 64 * 1024 * 1024
-TOKEN_BYTES: Final = 600
-"""A parsed token takes 300 to 550 bytes (most of it where it stood), whatever its length: that is some twenty times the text of
-a page's query, and 300 times the text of `{a a a a}`."""
+MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""Some 500 documents like a page's, with their plans. The collector looks at all of them, now and then."""
+TOKEN_BYTES: Final = 450
+"""What a token becomes takes 270 to 430 bytes, whatever its length: that is some fifteen times the text of a page's query, and 200
+times the text of `{a a a a}`."""
 MAX_REFUSED: Final = 200
 """Texts that were refused lately, by digest: a client with a bug in its query sends it again and again."""
 MERGE_STEPS: Final = 10
 """For each field that a document may select. A plain document takes two; a field that meets fields of other types takes more."""
-_RULES: Final = [rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule]
+_RULES: Final = [
+    LiteralsRule if rule is ValuesOfCorrectTypeRule else rule
+    for rule in specified_rules
+    if rule is not OverlappingFieldsCanBeMergedRule
+]
+"""Those of the specification: one with words of our own (literals.py), one that is checked apart (merging.py)."""
 _MAX_ERRORS: Final = 5
-"""Each may take as long as printing all values of the document, some 5 ms."""
+"""More help nobody, and each may take time in proportion to the document."""
 
 
 def _nobody_minds(_: int) -> None:
@@ -100,6 +109,10 @@ class Document:
     grew: Callable[[int], None] = _nobody_minds
     """Told how many bytes whoever compiles an operation has put beside it."""
 
+    def drop(self) -> None:
+        """Lets go of its operations, which refer to it, so that it goes with the last of them that is under way."""
+        self.operations.clear()
+
     def operation(self, name: str | None) -> Operation:
         """The one of that name, or the only one when no name is given. Raises MalformedRequestError."""
         if name is None and len(self.operations) == 1:
@@ -136,6 +149,7 @@ class Documents:
         self._max_kept = max_kept
         self._max_kept_bytes = max_kept_bytes
         self._max_refused = max_refused
+        self._recognizer = Recognizer(schema)
         self._prices = Prices(schema, graph)
         self._introspection = IntrospectionCost(schema)
         self._kept: OrderedDict[str, tuple[Document, int]] = OrderedDict()
@@ -147,7 +161,10 @@ class Documents:
         """The document of a text, kept for good. Raises as `get` does."""
         document = self._pinned.get(text)
         if document is None:
-            document = self._pinned[text] = self.get(text)
+            document = self.get(text)
+            if text in self._kept:  # it may be too large to be kept among others
+                self.kept_bytes -= self._kept.pop(text)[1]
+            self._pinned[text] = document
         return document
 
     def __len__(self) -> int:
@@ -180,15 +197,19 @@ class Documents:
         try:
             node = parse(text, max_tokens=self._limits.tokens)
         except GraphQLSyntaxError as error:
-            raise ParseError(error.message, [graphql_error(error, error.message, "GRAPHQL_PARSE_FAILED")]) from None
+            problem = syntax_problem(error)
+            raise ParseError(problem, [graphql_error(error, problem, "GRAPHQL_PARSE_FAILED")]) from None
         check(Measured(node), self._limits)
-        _refuse_if(validate(self._schema, node, _RULES, max_errors=_MAX_ERRORS, hide_suggestions=True))
+        recognized = self._recognizer.recognize(node)
+        if recognized is None:
+            _refuse_if(validate(self._schema, node, _RULES, max_errors=_MAX_ERRORS, hide_suggestions=True))
         document = Document(
             node, {found.name.value: found for found in node.definitions if isinstance(found, FragmentDefinitionNode)}
         )
         operations = [found for found in node.definitions if isinstance(found, OperationDefinitionNode)]
-        merge = MergeCheck(self._schema, document.fragments, MERGE_STEPS * self._limits.fields)
-        _refuse_if([conflict for found in operations if (conflict := merge.conflict(found))])
+        if recognized is None or recognized.merges:
+            merge = MergeCheck(self._schema, document.fragments, MERGE_STEPS * self._limits.fields)
+            _refuse_if([conflict for found in operations if (conflict := merge.conflict(found))])
         costs = CostReader(self._schema, self._prices, document.fragments)
         for found in operations:
             name = found.name.value if found.name else None
@@ -212,6 +233,7 @@ class Documents:
         )
 
     def _keep(self, text: str, document: Document) -> None:
+        drop_tokens(document.node)
         weight = (document.node.token_count or 0) * TOKEN_BYTES + 2 * sys.getsizeof(text)
         self._kept[text] = document, weight
         document.grew = partial(self._grew, text)
@@ -220,7 +242,9 @@ class Documents:
 
     def _shrink(self) -> None:
         while self._kept and (len(self._kept) > self._max_kept or self.kept_bytes > self._max_kept_bytes):
-            _, (_, freed) = self._kept.popitem(last=False)
+            _, (document, freed) = self._kept.popitem(last=False)
+            if self._kept:  # not the newest, which somebody is about to use
+                document.drop()
             self.kept_bytes -= freed
 
     def _grew(self, text: str, by_bytes: int) -> None:

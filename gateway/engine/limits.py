@@ -39,6 +39,8 @@ MAX_OPERATIONS: Final = 50
 MAX_VALUES: Final = 500
 """Written in the document, those in lists and objects counted one by one. Variables are for more: they are checked 20 times as
 fast, and a message about a literal repeats it whole before it is cut short."""
+MAX_VALUES_VALIDATED: Final = 5_000
+"""Each for every operation that may come to it: so often they are validated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +229,7 @@ def check(measured: Measured, limits: Limits) -> None:
     counted = [
         ("values: put them into variables", measured.values, MAX_VALUES),
         ("operations", len(operations), MAX_OPERATIONS),
+        ("values in all its operations", measured.values * len(operations), MAX_VALUES_VALIDATED),
         ("characters in an alias", measured.longest_alias, MAX_ALIAS_CHARACTERS),
         ("fields", sum(size.fields for size in operations), limits.fields),
         ("aliases", sum(size.aliases for size in operations), limits.aliases),

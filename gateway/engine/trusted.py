@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ import msgspec
 
 from gateway.engine.documents import Documents, Operation
 from gateway.engine.engine import MAX_VARIANTS, Engine
-from gateway.errors import RequestError, TrustedDocumentsError
+from gateway.errors import ForbiddenError, RequestError, TrustedDocumentsError
+from schema.ports import ANONYMOUS
 
 _ENDINGS: Final = (".graphql", ".gql")
 
@@ -109,8 +111,16 @@ def pin(texts: Mapping[str, str], documents: Documents) -> dict[str, Operation]:
 
 
 def warm(operation: Operation, engine: Engine) -> Mapping[str, Any]:
-    """Compiles an operation for every choice of flags of which a plan is kept; tells the plan with everything in it."""
-    return [engine.told(operation, flags) for flags in _flags(engine, operation)][-1]
+    """Compiles an operation for every choice of flags of which a plan is kept, and what each takes of whoever runs it; tells the
+    plan with everything in it.
+    """
+    return [_warm(operation, engine, flags) for flags in _flags(engine, operation)][-1]
+
+
+def _warm(operation: Operation, engine: Engine, flags: Mapping[str, bool]) -> Mapping[str, Any]:
+    with suppress(ForbiddenError):  # nobody asks yet: what it takes is kept, whoever may not run it
+        engine.check(operation, flags, ANONYMOUS)
+    return engine.told(operation, flags)
 
 
 def _flags(engine: Engine, operation: Operation) -> Iterator[dict[str, bool]]:

@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from benchmarks.composition import plot
 from benchmarks.composition.answers import compare, normal
 from benchmarks.composition.benchmark import draw, first_run, listing, page, same
 from benchmarks.composition.data import shop
-from benchmarks.composition.first_run import SDL, Run, figures, unseen
+from benchmarks.composition.first_run import SDL, WARM_RUNS, Answered, Run, figures, trusted_figures, turns, unseen
 from benchmarks.composition.load import CONNECTIONS, Asked, has_wrk, load_by_ourselves, load_by_wrk
 from benchmarks.composition.operations import FOLDER as OPERATIONS
 from benchmarks.composition.operations import Operation, order_list, order_page
@@ -246,6 +247,22 @@ def test_a_first_run_is_held_against_checking_its_own_text() -> None:
     runs = [Run(3, 3, 4, 3.5, 1), Run(2, 2, 5, 4.5, 1), Run(9, 8, 11, 10, 1)]
     assert figures(runs)["first_run_beyond_checking_ms"] == 2
     assert figures(runs)["first_run_cpu_beyond_checking_ms"] == 2
+
+
+def test_a_trusted_document_is_asked_for_first_and_then_between_others() -> None:
+    asked = list(turns(30))
+    assert sorted(asked) == [(place, times) for place in range(30) for times in range(1 + WARM_RUNS)]
+    for place in range(30):
+        assert [times for other, times in asked if other == place] == list(range(1 + WARM_RUNS))
+    assert all(one != other for (one, _), (other, _) in pairwise(asked))
+
+
+def test_first_runs_of_trusted_documents_are_held_against_later_ones() -> None:
+    runs = [[Answered(2.0, 300.0), Answered(4.0, 900.0), Answered(3.0, 600.0)]]
+    runs += [[Answered(2.0, 500.0)] * 3, [Answered(1.0, 400.0), Answered(2.0, 500.0), Answered(9.0, 600.0)]]
+    found = trusted_figures(runs)
+    assert (found["trusted_first_to_warm"], found["trusted_first_to_warm_cpu"]) == (1.5, 1.2)
+    assert (found["trusted_first_run_p50_ms"], found["trusted_warm_run_cpu_p50_us"]) == (3.0, 500.0)
 
 
 def test_the_plot_has_a_bar_for_every_server_of_every_group() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.compose import compose
-from gateway.engine.cost import EXPECTED_ITEMS
+from gateway.engine.cost import EXPECTED_ITEMS, INPUT_COST
 from gateway.engine.documents import Documents, Operation
 from gateway.engine.limits import Limits
 from gateway.errors import TooComplexError
@@ -16,6 +16,9 @@ from schema.paging import DEFAULT_PAGE, MAX_PAGE
 from tests.serving import COMPOSED
 
 DOCUMENTS = Documents(COMPOSED.schema, COMPOSED.graph, Limits(cost=10**9))
+
+
+CONFIRM = "mutation($i: ConfirmOrderInput!) { confirmOrder(input: $i) { __typename } }"
 
 
 def operation(text: str) -> Operation:
@@ -69,6 +72,15 @@ def test_the_cost_of_an_operation(text: str, wanted: int) -> None:
         ("query($n: Int) { orders(last: $n) { nodes { id } } }", {"n": 2**31}, 1 + MAX_PAGE * 2),
         ("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ["a"] * 9}, 18),
         ("query($a: ID!) { nodes(ids: [$a, $a]) { id } }", {"a": "x"}, 4),
+        (CONFIRM, {"i": {"order": "o-1", "expectedVersion": 1}}, 11 + 3 * INPUT_COST),
+        (CONFIRM, {"i": {"order": "o-1", "expectedVersion": None}}, 11 + 2 * INPUT_COST),
+        (CONFIRM, {}, 11),
+        ("mutation($o: ID!) { confirmOrder(input: {order: $o}) { __typename } }", {"o": "o-1"}, 11 + INPUT_COST),
+        (
+            "mutation($i: PlaceOrderInput!) { a: placeOrder(input: $i) { __typename } b: placeOrder(input: $i) { __typename } }",
+            {"i": {"customer": "c-1", "lines": [{"product": "p-1", "quantity": "1"}] * 5}},
+            2 * (11 + INPUT_COST * (3 + 5 * 3)),
+        ),
         (
             "query($a: Int, $b: Int) { orders(first: $a) { nodes { customer { orders(first: $b) { nodes { id } } } } } }",
             {"a": 4, "b": 3},

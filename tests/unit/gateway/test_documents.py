@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, OperationType, get_introspection_query, parse
 from graphql.execution import execute
+from graphql.language import Token
 
 from gateway.engine import plain
-from gateway.engine.documents import TOKEN_BYTES, Documents
+from gateway.engine.documents import TOKEN_BYTES, Document, Documents
 from gateway.engine.limits import Limits
 from gateway.errors import MalformedRequestError, ParseError, RequestError, TooComplexError, ValidationError, code_of
 from projections.store.memory import MemoryStore
@@ -233,3 +234,28 @@ async def test_variables_that_do_not_fit_are_told_with_all_their_places() -> Non
             },
         ]
     }
+
+
+def test_a_document_that_is_kept_has_no_tokens_and_still_says_where_things_are() -> None:
+    found = documents().get("query Q { only_here: orders { nodes { key } } }")
+    node = found.operation("Q").node.selection_set.selections[0]
+    assert node.loc is not None
+    assert (node.loc.start, node.loc.end) == (10, 45)
+    assert not hasattr(node.loc, "start_token")
+    held = [one for one in gc.get_objects() if isinstance(one, Token)]
+    assert [token for token in held if token.value == "only_here"] == []
+
+
+def test_a_document_that_goes_breaks_nothing_that_is_under_way_and_takes_its_operations_along() -> None:
+    kept = documents(max_kept=1)
+    operation = kept.get("query OnlyThisOnce { orders { totalCount } }").operation("OnlyThisOnce")
+    gc.disable()
+    try:
+        kept.get("query B { orders { totalCount } }")
+        assert operation.document.fragments == {}
+        place = id(operation.document)
+        del operation
+        held = [one for one in gc.get_objects() if id(one) == place and isinstance(one, Document)]
+        assert [one for one in held if one.node.definitions[0].name.value == "OnlyThisOnce"] == [], "no cycle is left"  # type: ignore[attr-defined]
+    finally:
+        gc.enable()

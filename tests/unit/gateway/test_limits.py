@@ -242,6 +242,23 @@ def test_variables_of_any_size_are_refused_in_proportion(name: str) -> None:
     assert calls[1] <= 2.2 * calls[0] + 100
 
 
+def test_a_command_with_thousands_of_lines_is_refused() -> None:
+    text = "mutation($i: PlaceOrderInput!) { placeOrder(input: $i) { __typename } }"
+    placing = documents().get(text).operation(None)
+    lines = [{"product": "p-1", "quantity": "1"}]
+    assert placing.read({"i": {"customer": "c-1", "lines": lines * 1000}})
+    with pytest.raises(TooComplexError, match="costs more than"):
+        placing.read({"i": {"customer": "c-1", "lines": lines * 8000}})
+
+
+def test_values_count_for_each_operation_that_may_come_to_them() -> None:
+    text = "fragment f on Query { nodes(ids: [%s]) { __typename } }" % ("$a " * 400)
+    queries = [f"query Q{number}($a: ID!) {{ ...f }}" for number in range(20)]
+    with pytest.raises(TooComplexError, match="values in all its operations"):
+        documents().get("\n".join([*queries, text]))
+    assert documents().get("\n".join([*queries[:10], text]))
+
+
 def test_a_million_ids_are_not_looked_at() -> None:
     operation = documents().get("query($ids: [ID!]!) { nodes(ids: $ids) { id } }").operation(None)
     with counted() as calls, pytest.raises(TooComplexError, match="costs more than"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.access.fields import Need
 from gateway.app import create_app
 from gateway.engine.trusted import read_trusted
 from gateway.errors import TrustedDocumentsError
@@ -103,10 +104,24 @@ async def test_they_are_compiled_before_the_first_request(tmp_path: Path, monkey
     store = MemoryStore()
     await fill(store)
     async with gateway(store, HEADRACE_TRUSTED_DOCUMENTS=str(tmp_path)) as client:
-        monkeypatch.setattr("gateway.engine.engine.Compiler.compile", None)  # whoever compiles now fails
+        for work in ("Compiler.compile", "FieldPolicy.needs"):
+            monkeypatch.setattr(f"gateway.engine.engine.{work}", None)  # whoever needs it now fails
         for more in (True, False):
             order = (await client.data(ORDER, {"id": "o-1", "more": more}))["order"]
             assert set(order) == ({"total", "status"} if more else {"total"})
+
+
+async def test_one_that_is_not_for_everybody_is_compiled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "order.graphql").write_text("query($id: ID!) { order(id: $id) { total } }")
+
+    def scoped(*_: object) -> list[Need]:
+        return [Need("Order.total", "orders:read", frozenset())]
+
+    monkeypatch.setattr("gateway.engine.engine.FieldPolicy.needs", scoped)
+    async with gateway(MemoryStore(), HEADRACE_TRUSTED_DOCUMENTS=str(tmp_path)) as client:
+        monkeypatch.setattr("gateway.engine.engine.FieldPolicy.needs", None)
+        answer = await client.ask((tmp_path / "order.graphql").read_text(), {"id": "o-1"})
+        assert [error["message"] for error in answer["errors"]] == ["not allowed: Order.total"]
 
 
 def test_check_tells_plan_cost_and_round_trips(tmp_path: Path) -> None:
