@@ -129,13 +129,17 @@ def _parts(
         hub=ChangeHub(store, reader, tasks),
         commands=CommandForwarder(client, settings.services, timeout_s=settings.command_timeout_ms / 1000),
         tokens=TokenCodec(settings.token_keys, settings.token_audience),
-        page=page("/graphql", composed.examples()),
+        page=page("/graphql", composed.examples(), _PLAN_HEADERS if settings.show_plans else None),
         max_wait_ms=settings.max_wait_ms,
         attendance=Attendance(settings.operation_timeout_ms / 1000),
         shows_plans=settings.show_plans,
         principal_of=principal_of,
     )
     return {"endpoint": endpoint, "probes": Probes(store, models, composed.sdl())}
+
+
+_PLAN_HEADERS: Final = {"Headrace-Plan": "0"}
+"""In GraphiQL's editor of headers: who wants a plan makes it 1."""
 
 
 def _anyone(_: Headers) -> Principal:

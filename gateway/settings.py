@@ -122,7 +122,9 @@ class GatewaySettings:
     trusted_documents: str = setting(
         "a folder or manifest of operations that are compiled before the gateway is ready", PATH, default=""
     )
-    show_plans: bool = setting("show plans to requests that ask for extensions.plan", FLAG, default=False)
+    show_plans: bool = setting(
+        "show plans to requests that ask for them, by extensions.plan or Headrace-Plan", FLAG, default=False
+    )
     max_characters: int = setting(
         "the longest document, in characters", integer(1, 262_144, example=65_536), default=Limits.characters
     )

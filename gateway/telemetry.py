@@ -32,8 +32,8 @@ EXECUTIONS: Final = Metric(
     "headrace.gateway.executions",
     "counter",
     "{operation}",
-    "Operations by who answered them: compiled, of these shared with another of the same tick, plain, or broken (a plan that met "
-    "what it cannot answer, and then plain)",
+    "Queries by who answered them: compiled, plain, or broken (a plan that met what it cannot answer, and then plain); and how "
+    "many of those compiled were shared with another of the same tick",
     ("road",),
 )
 TRIPS: Final = Metric("headrace.gateway.store.trips", "counter", "{trip}", "Round trips to the store", ("outcome",))

@@ -53,7 +53,7 @@ class Requirements:
     cut: bytes | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.of) or self.truncated
+        return bool(self.of) or self.cut is not None
 
     @property
     def truncated(self) -> bool:

@@ -64,13 +64,17 @@ class Attendance:
         self._running: set[_Running] = set()
         self._is_due = False
 
-    async def attended(self, work: Awaitable[T], receive: Receive, rows: Bounded | None = None) -> T:
-        """What the work comes to. Raises DeadlineExceededError after the deadline, ClientGoneError when nobody waits for it any
-        more, and what `rows` gives up for; each has cancelled the work.
+    def now_s(self) -> float:
+        """On the clock that deadlines are kept by."""
+        return self._loop.time()
+
+    async def attended(self, work: Awaitable[T], receive: Receive, began_s: float, rows: Bounded | None = None) -> T:
+        """What the work comes to. Raises DeadlineExceededError so long after its operation began, ClientGoneError when nobody waits
+        for it any more, and what `rows` gives up for; each has cancelled the work.
         """
         task = asyncio.current_task(self._loop)
         assert task is not None  # noqa: S101 - a coroutine runs in one
-        running = _Running(task, receive, self._loop.time())
+        running = _Running(task, receive, began_s)
         self._running.add(running)
         if rows is not None:
             rows.give_up = running.stop

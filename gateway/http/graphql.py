@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from graphql import OperationType
@@ -33,35 +33,31 @@ from gateway.engine.told import request_errors
 from gateway.errors import INTERNAL, MalformedRequestError, RequestError
 from gateway.http.attended import Attendance
 from gateway.http.graphiql.page import PAGE_HEADERS
+from gateway.http.reply import JSON_MEDIA_TYPE, Reply, body_of, fixed, media_type_for, told
 from gateway.http.request import (
     ClientGoneError,
     GraphQLRequest,
     Headers,
+    check_headers,
     from_body,
     from_query,
     query_parameters,
+    read_body,
 )
 from schema.ports import Principal
 
 log = logging.getLogger(__name__)
 
-GRAPHQL_MEDIA_TYPE: Final = b"application/graphql-response+json"
-JSON_MEDIA_TYPE: Final = b"application/json"
 TOKEN_IN: Final = b"headrace-after"
 TOKEN_OUT: Final = b"headrace-token"
-_CORRELATION_ID: Final = re.compile(r"[\x21-\x7e]{1,128}\Z")
+PLAN_IN: Final = b"headrace-plan"
+_CORRELATION_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _NO_REQUIREMENTS: Final = Requirements()
 _DEFAULT_POLICY: Final = Policy()
+_QUERY: Final = OperationType.QUERY
+"""Looked up once: on an enum that takes longer than to ask for an operation's type."""
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Reply(NamedTuple):
-    """An answer as it leaves."""
-
-    status: int
-    body: bytes
-    headers: Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -84,145 +80,140 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles GET and POST; other methods are told so."""
-        headers: Headers = dict(scope["headers"])
         try:
-            reply = await self._reply(scope, headers, receive)
+            reply = await self._reply(scope, dict(scope["headers"]), receive)
         except ClientGoneError:
             return
-        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers()})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
-    async def _reply(self, scope: Scope, headers: Headers, receive: Receive) -> Reply:
-        media_type = _media_type(headers)
+    async def post(self, headers: Headers, body: bytes, receive: Receive) -> Reply:
+        """The answer to a POST that is there as a whole; `receive` returns when its client is gone. Raises ClientGoneError."""
         try:
-            if scope["method"] == "POST":
-                return await self._answer(await from_body(headers, receive), headers, media_type, receive, is_post=True)
-            if scope["method"] not in ("GET", "HEAD"):
+            check_headers(headers)
+            return await self._answer(from_body(body), headers, receive, is_post=True)
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is not meant for the client is logged
+            return _refused(error, headers, "POST")
+
+    async def _reply(self, scope: Scope, headers: Headers, receive: Receive) -> Reply:
+        method = scope["method"]
+        try:
+            if method == "POST":
+                check_headers(headers)  # before the body is waited for
+                return await self.post(headers, await read_body(headers, receive), receive)
+            if method not in ("GET", "HEAD"):
                 raise MalformedRequestError("send GET or POST", status=405)
             parameters = query_parameters(scope["query_string"])
             if "query" not in parameters and b"text/html" in headers.get(b"accept", b""):
-                return Reply(200, self.page, _page_headers(len(self.page)))
-            return await self._answer(from_query(parameters), headers, media_type, receive, is_post=False)
-        except RequestError as error:
-            status = _status(error, media_type)
-            is_read = scope["method"] in ("GET", "HEAD")  # and was refused because it would change something
-            allowed = [(b"allow", b"POST" if is_read else b"GET, POST")] if status == 405 else []
-            return _told(_body(None, request_errors(error), None), status, media_type, allowed)
-        except (ClientGoneError, OSError):
+                return Reply(200, self.page, _PAGE)
+            return await self._answer(from_query(parameters), headers, receive, is_post=False)
+        except ClientGoneError:
             raise
-        except Exception:
-            log.exception("a request failed")
-            errors = [{"message": "internal error", "extensions": {"code": INTERNAL}}]
-            return _told(_body(None, errors, None), 500, media_type)
+        except Exception as error:  # noqa: BLE001 - likewise
+            return _refused(error, headers, method)
 
-    async def _answer(
-        self, asked: GraphQLRequest, headers: Headers, media_type: bytes, receive: Receive, *, is_post: bool
-    ) -> Reply:
+    async def _answer(self, asked: GraphQLRequest, headers: Headers, receive: Receive, *, is_post: bool) -> Reply:
+        began_s = self.attendance.now_s()
         operation = self.documents.get(asked.query).operation(asked.operation_name)
-        if operation.type is OperationType.MUTATION and not is_post:
+        is_query = operation.type is _QUERY
+        if not is_query and not is_post:
             raise MalformedRequestError("a mutation goes by POST", status=405)
-        if operation.type is OperationType.SUBSCRIPTION:
-            raise MalformedRequestError("the schema has no subscriptions", status=400)
         variables, principal = operation.read(asked.variables), self.principal_of(headers)
         self.engine.check(operation, variables, principal)
-        consistent = self._consistency(headers, asked)
-        rows = RequestRows(self.models, self.reader, self.hub, consistent, principal.claims)
-        given = headers.get(b"x-correlation-id")
-        correlation_id = _correlation_id(None if given is None else given.decode("latin-1"))
+        requirements, policy = self._wanted(headers, asked)
+        correlation_id = _correlation_id(headers.get(b"x-correlation-id"))
+        context: RequestContext | None = None
+        if requirements or not is_query:
+            context = self._context(headers, principal, requirements, policy, correlation_id)
         found: tuple[bytes | None, list[dict[str, Any]]] | None = None
-        if operation.type is OperationType.QUERY:  # what a mutation has begun is not broken off
-            found = await self.attendance.attended(self.engine.answer(operation, variables, rows), receive)
+        if is_query:  # what a mutation has begun is not broken off
+            reads = context.rows.vouched if context is not None else None
+            answering = self.engine.answer(operation, variables, principal.claims, reads)
+            found = await self.attendance.attended(answering, receive, began_s)
         if found is None:
-            traceparent = headers.get(b"traceparent", b"").decode("latin-1")
-            context = RequestContext(
-                principal=principal,
-                rows=rows,
-                operation=consistent,
-                commands=self.commands,
-                tokens=self.tokens,
-                correlation_id=correlation_id,
-                traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
-            )
-            found = await self._plain(operation, asked, context, receive)
+            context = context or self._context(headers, principal, requirements, policy, correlation_id)
+            found = await self._plain(operation, asked, context, receive, began_s)
         data, errors = found
-        consistency = report(consistent, self.tokens)
+        consistency = report(context.operation, self.tokens) if context is not None else None
         extensions = {"consistency": consistency} if consistency else None
-        if self.shows_plans and (asked.extensions or {}).get("plan"):
+        if self.shows_plans and _wants_plan(headers, asked):
             extensions = {**(extensions or {}), "plan": self.engine.told(operation, variables)}
+        media_type = media_type_for(headers)
         status = 200 if data is not None or media_type is JSON_MEDIA_TYPE else 400
-        extra = [(b"x-correlation-id", correlation_id.encode("latin-1"))]
+        body, correlated = body_of(data, errors, extensions), (b"x-correlation-id", correlation_id)
         if consistency:
-            extra.append((TOKEN_OUT, str(consistency["token"]).encode()))
-        return _told(_body(data, errors, extensions), status, media_type, extra)
+            return told(body, status, media_type, correlated, (TOKEN_OUT, str(consistency["token"]).encode()))
+        return told(body, status, media_type, correlated)
+
+    def _context(
+        self, headers: Headers, principal: Principal, requirements: Requirements, policy: Policy, correlation_id: bytes
+    ) -> RequestContext:
+        """What travels with a request that the plain executor answers, or that is required to see something; others need none."""
+        consistent = OperationConsistency.begin(requirements, policy)
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+        return RequestContext(
+            principal=principal,
+            rows=RequestRows(self.models, self.reader, self.hub, consistent, principal.claims),
+            operation=consistent,
+            commands=self.commands,
+            tokens=self.tokens,
+            correlation_id=correlation_id.decode("ascii"),
+            traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
+        )
 
     async def _plain(
-        self, operation: Operation, asked: GraphQLRequest, context: RequestContext, receive: Receive
+        self, operation: Operation, asked: GraphQLRequest, context: RequestContext, receive: Receive, began_s: float
     ) -> tuple[bytes | None, list[dict[str, Any]]]:
         """Data as JSON (None when nothing was executed) and errors, of what the engine leaves to the plain executor."""
         executing = self.executor.execute(operation, asked.variables, context)
         if operation.type is OperationType.QUERY:
-            answer = await self.attendance.attended(executing, receive, context.rows)
+            answer = await self.attendance.attended(executing, receive, began_s, context.rows)
         else:
             answer = await executing
         return _encode(answer.data) if answer.has_data else None, answer.errors
 
-    def _consistency(self, headers: Headers, asked: GraphQLRequest) -> OperationConsistency:
+    def _wanted(self, headers: Headers, asked: GraphQLRequest) -> tuple[Requirements, Policy]:
         """What the request must see, and how long it may wait for it. Raises BadTokenError."""
         extension = asked.extensions.get("consistency") if asked.extensions else None
         token = headers.get(TOKEN_IN)
-        requirements, policy = _NO_REQUIREMENTS, _DEFAULT_POLICY
-        if token is not None or extension is not None or self.max_wait_ms < policy.max_wait_ms:
-            after = None if token is None else token.decode("latin-1")
-            requirements, policy = read_policy(after, extension, self.tokens, cap_ms=self.max_wait_ms)
-        return OperationConsistency.begin(requirements, policy)
+        if token is None and extension is None and self.max_wait_ms >= _DEFAULT_POLICY.max_wait_ms:
+            return _NO_REQUIREMENTS, _DEFAULT_POLICY
+        after = None if token is None else token.strip().decode("latin-1")
+        return read_policy(after, extension, self.tokens, cap_ms=self.max_wait_ms)
 
 
-def _correlation_id(given: str | None) -> str:
+def _correlation_id(given: bytes | None) -> bytes:
     """The caller's, when it can be one, else a new one."""
-    if given is not None and _CORRELATION_ID.match(given):
+    if given is not None and _CORRELATION_ID.match(given := given.strip()):  # blanks around a value are no part of it
         return given
-    return f"{random.getrandbits(128):032x}"
+    return b"%032x" % random.getrandbits(128)
 
 
-def _media_type(headers: Headers) -> bytes:
-    """The new media type when the client names it, else the one that every client knows."""
-    return GRAPHQL_MEDIA_TYPE if GRAPHQL_MEDIA_TYPE in headers.get(b"accept", b"") else JSON_MEDIA_TYPE
+def _wants_plan(headers: Headers, asked: GraphQLRequest) -> bool:
+    """By extension or, for editors that send none, by header."""
+    return bool((asked.extensions or {}).get("plan")) or headers.get(PLAN_IN, b"").strip().lower() in (b"1", b"true")
 
 
-def _status(error: RequestError, media_type: bytes) -> int:
-    """GraphQL over HTTP, sections 6.4.1 and 6.4.2: a well-formed request that is refused is 200 in the old media type."""
+def _refused(error: Exception, headers: Headers, method: str) -> Reply:
+    """The answer to a request of which nothing was executed, or at which the gateway failed.
+
+    GraphQL over HTTP, sections 6.4.1 and 6.4.2: a well-formed request that is refused is 200 in the old media type.
+    """
+    media_type = media_type_for(headers)
+    if not isinstance(error, RequestError):
+        log.error("a request failed", exc_info=error)
+        errors = [{"message": "internal error", "extensions": {"code": INTERNAL}}]
+        return told(body_of(None, errors, None), 500, media_type)
+    status = 200 if media_type is JSON_MEDIA_TYPE else 400
     if isinstance(error, MalformedRequestError):
-        return error.status
-    return 200 if media_type == JSON_MEDIA_TYPE else 400
+        status = error.status
+    body = body_of(None, request_errors(error), None)
+    if status != 405:
+        return told(body, status, media_type)
+    is_read = method in ("GET", "HEAD")  # and was refused because it would change something
+    return told(body, status, media_type, (b"allow", b"POST" if is_read else b"GET, POST"))
 
 
-def _body(data: bytes | None, errors: list[dict[str, Any]], extensions: dict[str, Any] | None) -> bytes:
-    """The answer around data that is JSON already."""
-    if data is not None and not errors and not extensions:
-        return b'{"data":%b}' % data
-    parts = [] if data is None else [b'"data":%b' % data]
-    if errors:
-        parts.append(b'"errors":%b' % _encode(errors))
-    if extensions:
-        parts.append(b'"extensions":%b' % _encode(extensions))
-    return b"{%b}" % b",".join(parts)
-
-
-def _told(body: bytes, status: int, media_type: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
-    headers = [*_HEADERS[media_type], (b"content-length", b"%d" % len(body)), *extra]
-    return Reply(status, body, headers)
-
-
-def _page_headers(length: int) -> list[tuple[bytes, bytes]]:
-    named = [(name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items()]
-    return [*named, (b"content-length", b"%d" % length)]
-
-
-_HEADERS: Final[Mapping[bytes, Sequence[tuple[bytes, bytes]]]] = {
-    media_type: (
-        (b"content-type", media_type + b"; charset=utf-8"),
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept"),
-    )
-    for media_type in (GRAPHQL_MEDIA_TYPE, JSON_MEDIA_TYPE)
-}
+_PAGE: Final = fixed([(name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items()])

@@ -39,13 +39,16 @@ class GraphQLRequest(msgspec.Struct, frozen=True, rename={"operation_name": "ope
 _decoder: Final = msgspec.json.Decoder(GraphQLRequest)
 
 
-async def from_body(headers: Headers, receive: Receive) -> GraphQLRequest:
-    """The parameters of a POST. Raises MalformedRequestError, ClientGoneError."""
+def check_headers(headers: Headers) -> None:
+    """Raises MalformedRequestError for a POST whose body would not be JSON in UTF-8 as it is."""
     if headers.get(b"content-type") != _JSON:
         _check_content_type(headers)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
         raise MalformedRequestError("send the body without a content encoding", status=415)
-    body = await _body(headers, receive)
+
+
+def from_body(body: bytes) -> GraphQLRequest:
+    """The parameters of a POST. Raises MalformedRequestError."""
     try:
         asked = _decoder.decode(body)
         return asked if asked.operation_name != "" else msgspec.structs.replace(asked, operation_name=None)
@@ -95,10 +98,11 @@ def _check_content_type(headers: Headers) -> None:
         raise MalformedRequestError("send UTF-8", status=415)
 
 
-async def _body(headers: Headers, receive: Receive) -> bytes:
+async def read_body(headers: Headers, receive: Receive) -> bytes:
+    """The body, while it streams. Raises MalformedRequestError when it is too large, ClientGoneError."""
     too_large = f"the body is larger than {MAX_BODY_BYTES} bytes"
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
+    if not length.strip().isdigit() or int(length.strip()[:12]) > MAX_BODY_BYTES:
         raise MalformedRequestError(too_large, status=413)
     chunks: list[bytes] = []
     size = 0

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from os import PathLike, stat_result
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.datastructures import Headers
@@ -100,18 +100,19 @@ def manifest() -> Manifest:
     return msgspec.json.decode((STATIC / "manifest.json").read_bytes(), type=Manifest)
 
 
-def page(endpoint: str, examples: Sequence[Example]) -> bytes:
+def page(endpoint: str, examples: Sequence[Example], headers: Mapping[str, str] | None = None) -> bytes:
     """The HTML page, to be sent with PAGE_HEADERS; reads the manifest, so call it once and keep the bytes.
 
     `endpoint` is the path of the GraphQL endpoint on this same host ("/graphql"); `examples` become the tabs, in
-    order: `title` heads the query as a comment, `variables` fill their editor, the operation's name names the tab.
+    order: `title` heads the query as a comment, `variables` fill their editor, the operation's name names the tab. `headers` fill
+    the editor of request headers of each.
     Raises ValueError for an endpoint on another host, ValueError or TypeError for variables that JSON cannot hold.
     """
     # Browsers read "//host" and "/\\host" as another host.
     if not endpoint.startswith("/") or endpoint[1:2] in {"/", "\\"}:
         raise ValueError(f"endpoint {endpoint!r} must be a path on this host, such as '/graphql'")
     files = manifest()
-    config = {"endpoint": endpoint, "tabs": [_tab(example) for example in examples]}
+    config = {"endpoint": endpoint, "tabs": [_tab(example, headers) for example in examples]}
     text = _PAGE.format(
         style=html.escape(f"{STATIC_URL}/{files.style}"),
         script=html.escape(f"{STATIC_URL}/{files.script}"),
@@ -125,11 +126,17 @@ def static_routes() -> list[Mount]:
     return [Mount(STATIC_URL, app=_HashedFiles(directory=STATIC), name="graphiql")]
 
 
-def _tab(example: Example) -> dict[str, str | None]:
-    variables = None
-    if example.variables:
-        variables = json.dumps(example.variables, indent=2, ensure_ascii=False, allow_nan=False)
-    return {"title": example.title, "query": example.query, "variables": variables, "headers": None}
+def _tab(example: Example, headers: Mapping[str, str] | None) -> dict[str, str | None]:
+    return {
+        "title": example.title,
+        "query": example.query,
+        "variables": _in_editor(example.variables),
+        "headers": _in_editor(headers),
+    }
+
+
+def _in_editor(values: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) if values else None
 
 
 def _json_in_html(value: object) -> str:

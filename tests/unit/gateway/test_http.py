@@ -163,3 +163,21 @@ async def test_correlation_ids_come_back_and_bad_ones_are_replaced(client: Clien
 async def test_other_methods_and_paths(client: Client) -> None:
     assert (await client.http.put("/graphql", content=b"{}")).status_code == 405
     assert (await client.http.get("/nothing")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_shown"), [("1", True), ("true", True), ("TRUE", True), ("0", False), ("", False), ("no", False)]
+)
+async def test_a_plan_can_be_asked_for_by_a_header_where_that_is_allowed(asked: str, is_shown: bool) -> None:
+    async with gateway(MemoryStore(), HEADRACE_SHOW_PLANS="1") as client:
+        answer = await client.ask("{ __typename }", headers={"Headrace-Plan": asked})
+        assert ("plan" in answer.get("extensions", {})) is is_shown
+    async with gateway(MemoryStore()) as client:
+        assert "extensions" not in await client.ask("{ __typename }", headers={"Headrace-Plan": asked})
+
+
+async def test_graphiql_offers_the_header_where_it_does_something() -> None:
+    for setting, is_offered in (("1", True), ("0", False)):
+        async with gateway(MemoryStore(), HEADRACE_SHOW_PLANS=setting) as client:
+            page = await client.http.get("/graphql", headers={"accept": "text/html"})
+            assert ("Headrace-Plan" in page.text) is is_offered
