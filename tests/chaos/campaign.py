@@ -29,6 +29,7 @@ from tests.chaos.stored import stored
 POLL_S: Final = 0.02
 PROGRESS_WITHIN_S: Final = 45.0
 TAKEOVER_WITHIN_S: Final = 60.0
+MARKED_WITHIN_S: Final = 20.0
 
 
 @dataclass
@@ -146,10 +147,15 @@ class Campaign:
         return time.monotonic() - started_s
 
     async def compared(self) -> Comparison:
-        """Everything in the store against the fold of everything in the log."""
+        """All that is in the store against the fold of everything in the log. Marks, which workers' ticks bring, are waited for."""
         log = await read_back(self._bootstrap, TOPICS, self._partitions, self.publisher)
         should = await asyncio.to_thread(expected, log, self._partitions)
-        return compare(await asyncio.to_thread(stored, self.valkey.url, self._buckets), should)
+        late_s = time.monotonic() + MARKED_WITHIN_S
+        while True:
+            found = compare(await asyncio.to_thread(stored, self.valkey.url, self._buckets), should)
+            if not found.lacks_marks_alone or time.monotonic() > late_s:
+                return found
+            await asyncio.sleep(POLL_S)
 
     async def _until_progress(self, target: int) -> None:
         """Returns when so much is applied, or after a bound: a fault may also come while nobody owns anything."""

@@ -82,6 +82,12 @@ class Comparison:
     counts: dict[str, int] = field(default_factory=dict[str, int])
     differences: list[str] = field(default_factory=list[str])
     differing: int = 0
+    unmarked: int = 0
+
+    @property
+    def lacks_marks_alone(self) -> bool:
+        """Whether nothing else differs than that buckets are not marked as built."""
+        return 0 < self.differing == self.unmarked
 
     @property
     def is_equal(self) -> bool:
@@ -126,6 +132,7 @@ def compare(
             for number, at in sorted(model.positions.items()):
                 found.all(f"{name} position of bucket {number}", at, should.ends)
             if model.positions.keys() != model.built or not model.built:
+                found.unmarked += 1
                 found.one(f"{name}: built are {sorted(model.built)} of {sorted(model.positions)}")
             if model.bucket_count != len(model.positions):
                 found.one(f"{name}: it says that it has {model.bucket_count} buckets of {len(model.positions)}")
