@@ -165,7 +165,7 @@ class BatchedReader:
             self._timer = self._loop.call_later(self._deadline_s, self._look)
         reading.add_done_callback(partial(self._arrived, trip))
 
-    def _reading(self, trip: Trip) -> asyncio.Future[Any]:
+    def _reading(self, trip: Trip) -> asyncio.Future[ReadAnswer]:
         """What the trip comes to: what the store promises, or a task of the group."""
         wanted = trip.wanted()
         if sum(map(len, wanted.documents.values())) <= self._max_documents:
@@ -174,14 +174,14 @@ class BatchedReader:
             return reading if isinstance(reading, asyncio.Future) else self.own(reading)
         return self.own(self._split(wanted, trip.vouchers))
 
-    def _arrived(self, trip: Trip, reading: asyncio.Future[ReadAnswer | Exception]) -> None:
+    def _arrived(self, trip: Trip, reading: asyncio.Future[ReadAnswer]) -> None:
         """Hands on what a trip came to."""
         self._under_way.pop(trip, None)
-        found = _stopping() if reading.cancelled() else reading.exception() or reading.result()
-        if isinstance(found, ReadAnswer):
-            trip.answer(found)
-        elif isinstance(found, Exception):
-            trip.fail(found)
+        error = _stopping() if reading.cancelled() else reading.exception()
+        if error is None:
+            trip.answer(reading.result())
+        elif isinstance(error, Exception):
+            trip.fail(error)
 
     def _look(self) -> None:
         """Fails trips that are overdue, and looks again when the next one may be: one timer for all."""

@@ -1,7 +1,8 @@
-"""One run of a plan: stage by stage, each a single batched read.
+"""One run of a plan: stage by stage, each a batched read.
 
 Invariants: the number of stages is the depth of the plan, whatever its width; a run owns everything that it makes; the loop is
-given a turn after every TURN_NODES objects.
+given a turn after every TURN_NODES objects, and where that falls between the edges of a stage, the next stage is several reads,
+side by side.
 """
 
 from __future__ import annotations

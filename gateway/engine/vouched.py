@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -53,6 +53,8 @@ class Voucher:
         return self.served.key(self.aggregate.id)
 
 
+OfLists: TypeAlias = Mapping[Listing | PageQuery | MeasureQuery, Sequence[Voucher]]
+"""What vouches for each list, page and measure of a read."""
 Ask: TypeAlias = Callable[[Sequence[DocumentKey]], Vouched[A]]
 """Asks the reader for something, with the documents that are to vouch for it."""
 
@@ -75,14 +77,15 @@ class VouchedReads:
     async def read(self, asked: Asked) -> ReadAnswer:
         """See Reads: in one trip when all of it is as required; what is not is read again."""
         wanted = asked.wanted()
-        vouchers = self._concerned(wanted)
+        of_lists = {one: self._of_list(one) for one in (*wanted.lists, *wanted.pages, *wanted.measures)}
+        vouchers = self._concerned(wanted, of_lists)
         checks = self._reader.vouch([voucher.key for voucher in vouchers])
         answer = await self._reader.join(wanted)
         found: list[Any] = await asyncio.gather(*checks, return_exceptions=True)
         lists = [
-            *(one for listing, pages in answer.lists.items() if self._of_list(listing) for one in pages),
-            *(one for query, one in zip(wanted.pages, answer.pages, strict=True) if self._of_list(query)),
-            *(one for query, one in zip(wanted.measures, answer.measures, strict=True) if self._of_list(query)),
+            *(one for listing, pages in answer.lists.items() if of_lists[listing] for one in pages),
+            *(one for query, one in zip(wanted.pages, answer.pages, strict=True) if of_lists[query]),
+            *(one for query, one in zip(wanted.measures, answer.measures, strict=True) if of_lists[query]),
         ]
         if vouchers and all(isinstance(one, StoreUnavailableError) for one in (*found, *lists)):
             for voucher in vouchers:
@@ -91,13 +94,13 @@ class VouchedReads:
         is_seen = all(is_met(voucher.required, one) for voucher, one in zip(vouchers, found, strict=True))
         if is_seen and not any(isinstance(one, Exception) for one in lists):
             return answer
-        return await self._as_required(wanted, answer)
+        return await self._as_required(wanted, answer, of_lists)
 
     def begin(self, asked: Asked) -> asyncio.Future[ReadAnswer]:
         """See Reads."""
         return self._reader.own(self.read(asked))
 
-    def _concerned(self, wanted: Wanted) -> list[Voucher]:
+    def _concerned(self, wanted: Wanted, of_lists: OfLists) -> list[Voucher]:
         """All that vouches for something of this."""
         found: dict[Voucher, None] = {}
         for bucket, ids in wanted.documents.items():
@@ -107,9 +110,8 @@ class VouchedReads:
                 required = self._operation.required(aggregate)
                 if required is not None:
                     found[Voucher(served, aggregate, required)] = None
-        lists: list[Listing | PageQuery | MeasureQuery] = [*wanted.lists, *wanted.pages, *wanted.measures]
-        for asked in lists:
-            found.update(dict.fromkeys(self._of_list(asked)))
+        for vouchers in of_lists.values():
+            found.update(dict.fromkeys(vouchers))
         return list(found)
 
     def _of_list(self, asked: Listing | PageQuery | MeasureQuery) -> list[Voucher]:
@@ -119,7 +121,7 @@ class VouchedReads:
             return self.vouchers_of_timeline(timeline)
         return self.vouchers(self._models.projections[asked.projection])
 
-    async def _as_required(self, wanted: Wanted, answer: ReadAnswer) -> ReadAnswer:
+    async def _as_required(self, wanted: Wanted, answer: ReadAnswer, of_lists: OfLists) -> ReadAnswer:
         """The answer, with everything that is required read again, each by itself and as long as it may come."""
         documents: dict[Bucket, list[Any]] = {bucket: list(found) for bucket, found in answer.documents.items()}
         lists: dict[Listing, list[Any]] = {listing: list(found) for listing, found in answer.lists.items()}
@@ -133,15 +135,15 @@ class VouchedReads:
                     asked = self.document(served, id, self._reader.document(DocumentKey(bucket, id)))
                     again.append((documents[bucket], place, _packed(asked)))
         for listing, names in wanted.lists.items():
-            if vouchers := self._of_list(listing):
+            if vouchers := of_lists[listing]:
                 again += [
                     (lists[listing], place, self._list(vouchers, listing, name)) for place, name in enumerate(names)
                 ]
         for place, query in enumerate(wanted.pages):
-            if vouchers := self._of_list(query):
+            if vouchers := of_lists[query]:
                 again.append((pages, place, self.page(vouchers, query)))
         for place, number in enumerate(wanted.measures):
-            if vouchers := self._of_list(number):
+            if vouchers := of_lists[number]:
                 again.append((measures, place, self.measure(vouchers, number)))
         read = await asyncio.gather(*[reading for *_, reading in again], return_exceptions=True)
         for (into, place, _), one in zip(again, read, strict=True):

@@ -101,8 +101,8 @@ def _check_content_type(headers: Headers) -> None:
 async def read_body(headers: Headers, receive: Receive) -> bytes:
     """The body, while it streams. Raises MalformedRequestError when it is too large, ClientGoneError."""
     too_large = f"the body is larger than {MAX_BODY_BYTES} bytes"
-    length = headers.get(b"content-length", b"0")
-    if not length.strip().isdigit() or int(length.strip()[:12]) > MAX_BODY_BYTES:
+    length = headers.get(b"content-length", b"0").strip()
+    if not length.isdigit() or int(length[:12]) > MAX_BODY_BYTES:
         raise MalformedRequestError(too_large, status=413)
     chunks: list[bytes] = []
     size = 0
