@@ -109,14 +109,6 @@ class Cutter:
             self._slice.time_ms[at] = time_ms
 
 
-def slices(outcomes: Sequence[Outcome], buckets: int) -> list[Slice]:
-    """All the slices of a batch."""
-    cutter = Cutter(buckets)
-    full = cutter.add(outcomes)
-    rest = cutter.rest()
-    return [*full, rest] if rest else full
-
-
 _TIMELESS: Final = (Foreign, Poison)
 _OF_AGGREGATES: Final = (Decoded, Ignored, Poison)
 

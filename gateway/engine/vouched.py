@@ -53,8 +53,8 @@ class Voucher:
         return self.served.key(self.aggregate.id)
 
 
-OfLists: TypeAlias = Mapping[Listing | PageQuery | MeasureQuery, Sequence[Voucher]]
-"""What vouches for each list, page and measure of a read."""
+OfLists: TypeAlias = Mapping[str, Sequence[Voucher]]
+"""What vouches for the lists, pages and measures of each read model that a read looks at, by its name."""
 Ask: TypeAlias = Callable[[Sequence[DocumentKey]], Vouched[A]]
 """Asks the reader for something, with the documents that are to vouch for it."""
 
@@ -77,15 +77,16 @@ class VouchedReads:
     async def read(self, asked: Asked) -> ReadAnswer:
         """See Reads: in one trip when all of it is as required; what is not is read again."""
         wanted = asked.wanted()
-        of_lists = {one: self._of_list(one) for one in (*wanted.lists, *wanted.pages, *wanted.measures)}
+        listed: list[Listing | PageQuery | MeasureQuery] = [*wanted.lists, *wanted.pages, *wanted.measures]
+        of_lists = {name: self._of_lists(name) for name in dict.fromkeys(one.projection for one in listed)}
         vouchers = self._concerned(wanted, of_lists)
         checks = self._reader.vouch([voucher.key for voucher in vouchers])
         answer = await self._reader.join(wanted)
         found: list[Any] = await asyncio.gather(*checks, return_exceptions=True)
         lists = [
-            *(one for listing, pages in answer.lists.items() if of_lists[listing] for one in pages),
-            *(one for query, one in zip(wanted.pages, answer.pages, strict=True) if of_lists[query]),
-            *(one for query, one in zip(wanted.measures, answer.measures, strict=True) if of_lists[query]),
+            *(one for listing, pages in answer.lists.items() if of_lists[listing.projection] for one in pages),
+            *(one for query, one in zip(wanted.pages, answer.pages, strict=True) if of_lists[query.projection]),
+            *(one for query, one in zip(wanted.measures, answer.measures, strict=True) if of_lists[query.projection]),
         ]
         if vouchers and all(isinstance(one, StoreUnavailableError) for one in (*found, *lists)):
             for voucher in vouchers:
@@ -114,12 +115,12 @@ class VouchedReads:
             found.update(dict.fromkeys(vouchers))
         return list(found)
 
-    def _of_list(self, asked: Listing | PageQuery | MeasureQuery) -> list[Voucher]:
-        """What vouches for a list, a page or a measure."""
-        timeline = self._models.timelines.get(asked.projection)
-        if timeline is not None:
-            return self.vouchers_of_timeline(timeline)
-        return self.vouchers(self._models.projections[asked.projection])
+    def _of_lists(self, name: str) -> list[Voucher]:
+        """What vouches for lists, pages and measures of a read model."""
+        timeline = self._models.timelines.get(name)
+        return (
+            self.vouchers(self._models.projections[name]) if timeline is None else self.vouchers_of_timeline(timeline)
+        )
 
     async def _as_required(self, wanted: Wanted, answer: ReadAnswer, of_lists: OfLists) -> ReadAnswer:
         """The answer, with everything that is required read again, each by itself and as long as it may come."""
@@ -135,15 +136,15 @@ class VouchedReads:
                     asked = self.document(served, id, self._reader.document(DocumentKey(bucket, id)))
                     again.append((documents[bucket], place, _packed(asked)))
         for listing, names in wanted.lists.items():
-            if vouchers := of_lists[listing]:
+            if vouchers := of_lists[listing.projection]:
                 again += [
                     (lists[listing], place, self._list(vouchers, listing, name)) for place, name in enumerate(names)
                 ]
         for place, query in enumerate(wanted.pages):
-            if vouchers := of_lists[query]:
+            if vouchers := of_lists[query.projection]:
                 again.append((pages, place, self.page(vouchers, query)))
         for place, number in enumerate(wanted.measures):
-            if vouchers := of_lists[number]:
+            if vouchers := of_lists[number.projection]:
                 again.append((measures, place, self.measure(vouchers, number)))
         read = await asyncio.gather(*[reading for *_, reading in again], return_exceptions=True)
         for (into, place, _), one in zip(again, read, strict=True):

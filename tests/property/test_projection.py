@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections import Entry, Event, Index, Measure, Projection, Timeline, View
-from projections.batch import slices
 from projections.entries import Entries, index_entries
 from projections.log.port import Partition
 from projections.quarantine import read_entry, set_aside
@@ -29,6 +28,7 @@ from projections.store.change import Advance, Applied, BucketChange
 from projections.store.document import PARKED
 from projections.store.keys import Bucket, bucket_of, queue_place
 from projections.store.memory import MemoryStore
+from tests.slices import slices
 from tests.unit.projections.samples import OPENED, CartView, Closed, Opened, Renamed, evolve, headers
 from tests.unit.projections.samples import carts as plain_carts
 

@@ -2,11 +2,12 @@
 
 from msgspec.structs import replace
 
-from projections.batch import MAX_ITEMS, MAX_RECORDS, Cutter, slices
+from projections.batch import MAX_ITEMS, MAX_RECORDS, Cutter
 from projections.decode import Decoder
 from projections.log.port import Partition
 from projections.record import Moment, Outcome, Poison
 from projections.store.keys import bucket_of
+from tests.slices import slices
 from tests.unit.projections.samples import carts, record
 
 decode = Decoder(carts).decode
